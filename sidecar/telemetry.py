@@ -1,0 +1,49 @@
+"""Prometheus metrics: base units, `_total` counters, no label that names a person or a room."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LATENCY_S = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0, 8.0)
+_BATCH = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Telemetry:
+    """All metrics of one worker, on a registry of its own; stages get it injected."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"sidecar_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"sidecar_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"sidecar_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.rooms = gauge("rooms", "Rooms observed now")
+        self.participants = gauge("participants", "People with a live permit", "modality")
+        self.consent_changes = counter("consent_changes_total", "Grants and revocations", "modality", "change")
+        self.received = counter("received_total", "Media received, by unit (frames, samples, segments)", "unit")
+        self.dropped = counter("dropped_total", "Work dropped, by stage and reason", "stage", "reason")
+        self.detector_runs = counter("detector_runs_total", "Face detector runs")
+        self.tracked_frames = counter("tracked_frames_total", "Frames on which the face was tracked, not detected")
+        self.batch_size = histogram("batch_size", "Units per inference call", _BATCH, "model")
+        self.queue_delay = histogram("queue_delay_seconds", "Wait from submission to inference", _FAST_S, "model")
+        self.inference = histogram("inference_seconds", "Duration of one inference call", _FAST_S, "model")
+        self.latency = histogram(
+            "latency_seconds", "From arrival of the newest media used to serialisation", _LATENCY_S
+        )
+        self.estimates = counter("estimates_total", "Estimates published, by abstention", "abstained")
+        self.low_confidence_share = gauge("low_confidence_share", "Share of recent estimates that abstained")
+        self.published = counter("events_published_total", "Events delivered to a sink", "type")
+        self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
+        self.lost = counter("events_lost_total", "Events dropped because the spool was full")
+        self.spool_bytes = gauge("spool_bytes", "Bytes waiting in the spool")
+        self.assignments = counter("assignments_total", "Agent protocol assignments, by outcome", "outcome")
+        self.load = gauge("load_ratio", "Load reported to LiveKit, 0-1")
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
