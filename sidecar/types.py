@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -328,14 +328,62 @@ class Track:
     encrypted: bool
 
 
-def base_probabilities(mapping: Mapping[str, float]) -> FloatArray:
-    """Probabilities by emotion name as an array over EMOTIONS; absent names count 0."""
-    return np.array([mapping.get(name, 0.0) for name in EMOTIONS], dtype=np.float32)
+@dataclass(frozen=True, slots=True)
+class ParticipantChanged:
+    """A participant joined, was there already, or changed attributes."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantLeft:
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChanged:
+    """A track was published, muted or unmuted."""
+
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
+class TrackEnded:
+    """A track was unpublished."""
+
+    track: Track
+
+
+class TextStream(Protocol):
+    """The words of one transcript segment, not yet read."""
+
+    async def read(self) -> str:
+        """The whole segment, once it is complete. Raises `TrackUnavailable` where it breaks off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptOffered:
+    """A final transcript segment that may be read once its owner's permit is known."""
+
+    segment_id: str
+    sender_identity: str
+    sender_kind: ParticipantKind
+    owner_identity: str | None
+    """Owner of `lk.transcribed_track_id`; None where no such track is known."""
+    stream: TextStream
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """Nothing more will come from this call."""
+
+    reason: str
+
+
+CallEvent = ParticipantChanged | ParticipantLeft | TrackChanged | TrackEnded | TranscriptOffered | CallEnded
 
 
 def emotions_by_name(probabilities: FloatArray) -> dict[str, float]:
     """The published form of an array over EMOTIONS, rounded to 4 decimals."""
     return {name: round(float(value), 4) for name, value in zip(EMOTIONS, probabilities, strict=True)}
-
-
-JsonObject = dict[str, Any]

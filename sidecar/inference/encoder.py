@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sidecar.types import EncoderOutput
 
-Unit = TypeVar("Unit", contravariant=True)
+Unit_contra = TypeVar("Unit_contra", contravariant=True)
 
 
 class Model(Protocol):
@@ -18,9 +18,9 @@ class Model(Protocol):
         ...
 
 
-class Encoder(Protocol[Unit]):
+class Encoder(Protocol[Unit_contra]):
     """Turns one media unit into emotion logits and an embedding."""
 
-    async def encode(self, unit: Unit) -> EncoderOutput:
+    async def encode(self, unit: Unit_contra) -> EncoderOutput:
         """Raises `Overloaded` when shed and `PermitRevoked` when consent ended meanwhile."""
         ...
