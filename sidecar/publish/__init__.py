@@ -1,0 +1,1 @@
+"""Numbers events and delivers them."""
