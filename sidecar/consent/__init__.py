@@ -1,0 +1,1 @@
+"""Who may be analysed, and the proof of it."""

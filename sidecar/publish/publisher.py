@@ -3,13 +3,12 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Protocol
 from urllib.parse import quote
 
 import msgspec
 
-from sidecar.clock import Clock
+from sidecar.clock import Clock, rfc3339
 from sidecar.schema import EVENT_TYPES, Event, EventData, RoomChange
 from sidecar.types import Permit
 
@@ -40,11 +39,6 @@ _SCHEMA_URN: Final = "urn:engagement-sidecar:events:v1"
 def new_epoch(clock: Clock) -> str:
     """A name for one attachment of an observer: unique, and later ones sort after earlier ones."""
     return f"{int(clock.wall() * 1000):013d}-{secrets.token_hex(4)}"
-
-
-def rfc3339(wall_time_s: float) -> str:
-    """UTC with milliseconds, as every `time` is written."""
-    return datetime.fromtimestamp(wall_time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class RoomPublisher:
