@@ -1,0 +1,220 @@
+"""LiveKit's agent protocol on the wire: one registered websocket, protobuf in and out.
+
+The messages are `livekit.protocol.agent`; nothing outside this file sees them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from google.protobuf.message import DecodeError
+from livekit.protocol import agent, models
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from sidecar.dispatch.livekit_server import OBSERVER_IDENTITY, LiveKitServer
+from sidecar.errors import ConfigurationError, CredentialsRefused, Unavailable
+from sidecar.types import Options
+
+_OPEN_TIMEOUT_S = 10.0
+_KEEPALIVE_S = 5.0
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class RegistrationOptions(Options, frozen=True):
+    """How a worker presents itself to the server."""
+
+    agent_name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = "engagement-sidecar"
+    """Dispatches that carry this name come to this worker, and only those."""
+    ping_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
+    """Promised interval of the protocol's own pings, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The server asks whether this worker would take a room."""
+
+    job_id: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The server gave this worker a room."""
+
+    room: str
+    job_id: str
+    url: str
+    token: str = field(repr=False)
+    """Lets its bearer join the room as the hidden observer; valid for one hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """The server wants a job ended: its dispatch was deleted, or its observer left the room."""
+
+    job_id: str
+
+
+ServerNotice = Offer | Assignment | Termination
+
+
+class Answer(Enum):
+    """What a worker says to an offer."""
+
+    ACCEPT = auto()
+    REFUSE = auto()
+    """The server offers the room to another worker."""
+    DONE_HERE = auto()
+    """This worker observes the room already: the job counts as done, and nobody else is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What a worker tells the server about itself."""
+
+    load: float
+    """0-1; rooms go by chance weighted with `1 - load`."""
+    rooms: int
+    full: bool
+    """True: assign nothing more."""
+    draining: bool
+
+
+class AgentConnection:
+    """A registered worker's end of the websocket. Made by `register`."""
+
+    def __init__(self, socket: ClientConnection, server: LiveKitServer) -> None:
+        self._socket = socket
+        self._server = server
+
+    async def receive(self) -> ServerNotice:
+        """The next notice. Raises `Unavailable` when the connection ends."""
+        while True:
+            notice = _notice(await self._read(), self._server)
+            if notice is not None:
+                return notice
+
+    async def report(self, status: WorkerStatus) -> None:
+        """Tell the server load and readiness."""
+        update = agent.UpdateWorkerStatus(
+            status=agent.WS_FULL if status.full else agent.WS_AVAILABLE,
+            load=status.load,
+            job_count=status.rooms,
+            draining=status.draining,
+        )
+        await self._send(agent.WorkerMessage(update_worker=update))
+
+    async def answer(self, offer: Offer, answer: Answer) -> None:
+        """Take or refuse the offered room."""
+        response = agent.AvailabilityResponse(
+            job_id=offer.job_id,
+            available=answer is Answer.ACCEPT,
+            terminate=answer is Answer.DONE_HERE,
+            participant_identity=OBSERVER_IDENTITY,
+        )
+        await self._send(agent.WorkerMessage(availability=response))
+
+    async def job_running(self, job_id: str) -> None:
+        """Say that a job has begun."""
+        await self._send(agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id=job_id, status=agent.JS_RUNNING)))
+
+    async def job_ended(self, job_id: str, error: str | None) -> None:
+        """Say that a job is over, and why if it failed."""
+        status = agent.JS_SUCCESS if error is None else agent.JS_FAILED
+        update = agent.UpdateJobStatus(job_id=job_id, status=status, error=error or "")
+        await self._send(agent.WorkerMessage(update_job=update))
+
+    async def ping(self, wall_s: float) -> None:
+        """Send the protocol's own ping; a dead peer is found by the websocket's keepalive."""
+        await self._send(agent.WorkerMessage(ping=agent.WorkerPing(timestamp=round(wall_s * 1000))))
+
+    async def register(self, options: RegistrationOptions, version: str) -> str:
+        """Present this worker; returns the server's name for it."""
+        request = agent.RegisterWorkerRequest(
+            type=agent.JT_ROOM,
+            agent_name=options.agent_name,
+            version=version,
+            ping_interval=options.ping_s,
+            allowed_permissions=models.ParticipantPermission(hidden=True, can_subscribe=True),
+        )
+        await self._send(agent.WorkerMessage(register=request))
+        message = await self._read()
+        while message.WhichOneof("message") != "register":
+            message = await self._read()
+        return message.register.worker_id
+
+    async def _send(self, message: agent.WorkerMessage) -> None:
+        try:
+            await self._socket.send(message.SerializeToString())
+        except ConnectionClosed as error:
+            raise _gone(self._server, error) from error
+
+    async def _read(self) -> agent.ServerMessage:
+        try:
+            payload = await self._socket.recv(decode=False)
+            return agent.ServerMessage.FromString(payload)
+        except (ConnectionClosed, DecodeError) as error:
+            raise _gone(self._server, error) from error
+
+
+@asynccontextmanager
+async def registered(
+    server: LiveKitServer, options: RegistrationOptions, version: str
+) -> AsyncIterator[AgentConnection]:
+    """Connect and register a worker; on leaving, close the websocket.
+
+    Raises `CredentialsRefused`, `ConfigurationError` (no such address) or `Unavailable`.
+    """
+    try:
+        socket = await connect(
+            server.agent_url(),
+            additional_headers={"Authorization": f"Bearer {server.agent_token()}"},
+            open_timeout=_OPEN_TIMEOUT_S,
+            ping_interval=_KEEPALIVE_S,
+            ping_timeout=2 * _KEEPALIVE_S,
+            close_timeout=1,
+            proxy=None,  # nothing is sent to an address that is not in the configuration
+        )
+    except InvalidStatus as error:
+        if error.response.status_code in _REFUSED:
+            raise CredentialsRefused(f"LiveKit at {server.url} refused the API key") from error
+        raise _gone(server, error) from error
+    except InvalidURI as error:
+        raise ConfigurationError(f"LIVEKIT_URL is no address of a LiveKit server: {server.url!r}") from error
+    except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
+        raise _gone(server, error) from error
+    async with socket:
+        connection = AgentConnection(socket, server)
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await connection.register(options, version)
+        except TimeoutError as error:
+            raise _gone(server, error) from error
+        yield connection
+
+
+def _notice(message: agent.ServerMessage, server: LiveKitServer) -> ServerNotice | None:
+    match message.WhichOneof("message"):
+        case "availability":
+            job = message.availability.job
+            return Offer(job.id, job.room.name)
+        case "assignment":
+            assignment = message.assignment
+            # The open-source server leaves the address empty: it means itself.
+            return Assignment(
+                assignment.job.room.name, assignment.job.id, assignment.url or server.url, assignment.token
+            )
+        case "termination":
+            return Termination(message.termination.job_id)
+        case _:
+            return None
+
+
+def _gone(server: LiveKitServer, error: Exception) -> Unavailable:
+    return Unavailable(f"LiveKit at {server.url} cannot be reached: {error or type(error).__name__}")
