@@ -1,0 +1,195 @@
+"""From a model's raw logits to calibrated evidence over the base emotions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.errors import PackError
+from sidecar.fusion.affect import expected_affect
+from sidecar.fusion.simplex import log_of, softmax
+from sidecar.types import EMOTIONS, EncoderOutput, FloatArray, Modality, Permit, Prediction
+
+REFERENCE_PRIOR: Final = (0.270, 0.164, 0.137, 0.103, 0.131, 0.065, 0.065, 0.065)
+"""How often each of EMOTIONS shows in conversation, flattened.
+
+The square roots of the shares among MELD's training utterances (Poria et al., ACL 2019: neutral 4710, joy 1743,
+surprise 1205, sadness 683, anger 1109, disgust 271, fear 268), contempt taken as rare as disgust. The root keeps
+the order and halves the weight: television is not a call.
+"""
+
+
+def reference_prior() -> FloatArray:
+    """(8,) float32, sums to 1."""
+    prior = np.asarray(REFERENCE_PRIOR, dtype=np.float32)
+    normalised: FloatArray = prior / prior.sum()
+    return normalised
+
+
+class HeadSpec(Protocol):
+    """What the manifest says of a model's emotion head."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def labels(self) -> Sequence[str]:
+        """Native labels, in the order of the logits."""
+        ...
+
+    @property
+    def map(self) -> Mapping[str, str]:
+        """Native label to base emotion."""
+        ...
+
+    @property
+    def calibration(self) -> Mapping[str, float | Sequence[float]]:
+        """`temperature`, or `scale` and `bias` a label; `prior` a label; `energy_limit`. All optional."""
+        ...
+
+
+class Encoded(Protocol):
+    """What calibration needs to know of the unit that was encoded."""
+
+    @property
+    def modality(self) -> Modality: ...
+    @property
+    def quality(self) -> float: ...
+    @property
+    def cues(self) -> Mapping[str, float | str | None]: ...
+    @property
+    def media_time_s(self) -> float: ...
+    @property
+    def arrived_s(self) -> float: ...
+    @property
+    def permit(self) -> Permit: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedUnit:
+    """The plain form of `Encoded`."""
+
+    modality: Modality
+    quality: float  # 0-1
+    cues: Mapping[str, float | str | None]
+    media_time_s: float  # end of the unit
+    arrived_s: float
+    permit: Permit
+
+
+class Calibration:
+    """One model's emotion head, compiled from the manifest.
+
+    Temperature and vector scaling: Guo et al., "On calibration of modern neural networks" (ICML 2017). Native
+    labels of one base emotion are summed. Where the manifest gives the `prior` that the head was trained under, the
+    posterior is moved to `REFERENCE_PRIOR` (Saerens, Latinne and Decaestecker, Neural Computation 14, 2002), so that
+    corpora of different balance speak on one scale; without it, it is taken as it is. `energy_limit`: logits whose free
+    energy -T logsumexp(z / T) lies above it are unlike the training data (Liu et al., NeurIPS 2020).
+    """
+
+    def __init__(self, spec: HeadSpec) -> None:
+        labels = list(spec.labels)
+        self.model = f"{spec.name} {spec.version}"
+        self.labels = len(labels)
+        self._merge = _merging(spec.name, labels, spec.map)  # (labels, 8)
+        self.expressible: NDArray[np.bool_] = self._merge.sum(axis=0) > 0  # (8,)
+        self._temperature = _number(spec, "temperature", 1.0)
+        if self._temperature <= 0:
+            raise PackError(f"{spec.name}: calibration.temperature must be above 0, is {self._temperature}")
+        self._scale = _vector(spec, "scale", len(labels), 1.0)
+        self._bias = _vector(spec, "bias", len(labels), 0.0)
+        self._shift = self._prior_shift(spec, len(labels))
+        self._energy_limit = _number(spec, "energy_limit", float("inf"))
+
+    def _prior_shift(self, spec: HeadSpec, count: int) -> FloatArray:
+        """(8,) float32 added to log probabilities to move them from the training prior to the reference."""
+        if "prior" not in spec.calibration:
+            return np.zeros(len(EMOTIONS), dtype=np.float32)
+        trained = _vector(spec, "prior", count, 0.0) @ self._merge
+        shift: FloatArray = np.where(self.expressible, log_of(reference_prior()) - log_of(trained), 0).astype(
+            np.float32
+        )
+        return shift
+
+    def probabilities(self, logits: FloatArray) -> FloatArray:
+        """(8,) float32 over EMOTIONS, sums to 1, zero where not expressible. `logits`: (labels,), finite."""
+        native = softmax(logits / self._temperature * self._scale + self._bias)
+        merged: FloatArray = native @ self._merge
+        shifted = np.where(self.expressible, log_of(merged) + self._shift, -np.inf)
+        return softmax(shifted)
+
+    def familiar(self, logits: FloatArray) -> bool:
+        """False where the logits are unlike those of the training data."""
+        scaled = logits.astype(np.float64) / self._temperature
+        energy = -self._temperature * (scaled.max() + np.log(np.exp(scaled - scaled.max()).sum()))
+        return bool(energy <= self._energy_limit)
+
+
+def to_prediction(output: EncoderOutput, calibration: Calibration, unit: Encoded) -> Prediction:
+    """The calibrated evidence of one encoded unit.
+
+    Raises `PackError` where the model's logits are not as many as its labels. Logits that are not finite count as
+    evidence of quality 0 and unfamiliar, so that the estimate abstains and says why.
+    """
+    if output.logits.shape != (calibration.labels,):
+        raise PackError(f"{calibration.model}: {output.logits.shape} logits for {calibration.labels} labels")
+    sound = bool(np.isfinite(output.logits).all())
+    logits = output.logits if sound else np.zeros_like(output.logits)
+    probabilities = calibration.probabilities(logits)
+    heads = (output.valence, output.arousal, output.dominance)
+    derived = expected_affect(probabilities)
+    valence, arousal, dominance = (
+        float(np.clip(head, -1, 1)) if head is not None and np.isfinite(head) else fallback
+        for head, fallback in zip(heads, (derived.valence, derived.arousal, derived.dominance), strict=True)
+    )
+    cues = dict(unit.cues) if output.sentiment is None else {**unit.cues, "sentiment": output.sentiment}
+    return Prediction(
+        modality=unit.modality,
+        probabilities=probabilities,
+        expressible=calibration.expressible,
+        valence=valence,
+        arousal=arousal,
+        dominance=dominance,
+        derived=output.valence is None,
+        quality=float(np.clip(unit.quality, 0, 1)) if sound and np.isfinite(unit.quality) else 0.0,
+        cues=cues,
+        media_time_s=unit.media_time_s,
+        arrived_s=unit.arrived_s,
+        model=calibration.model,
+        permit=unit.permit,
+        embedding=output.embedding,
+        familiar=sound and calibration.familiar(logits),
+    )
+
+
+def _merging(name: str, labels: Sequence[str], mapping: Mapping[str, str]) -> FloatArray:
+    """(labels, 8) float32 of zeros and ones. Raises `PackError` for a label that leads nowhere."""
+    merge = np.zeros((len(labels), len(EMOTIONS)), dtype=np.float32)
+    for row, label in enumerate(labels):
+        base = mapping.get(label, label)
+        if base not in EMOTIONS:
+            raise PackError(f"{name}: label {label!r} maps to {base!r}, which is none of {', '.join(EMOTIONS)}")
+        merge[row, EMOTIONS.index(base)] = 1
+    if not len(labels):
+        raise PackError(f"{name}: the manifest gives no labels")
+    return merge
+
+
+def _number(spec: HeadSpec, key: str, default: float) -> float:
+    value = spec.calibration.get(key, default)
+    if isinstance(value, (int, float)):
+        return float(value)
+    raise PackError(f"{spec.name}: calibration.{key} must be a number, is {value!r}")
+
+
+def _vector(spec: HeadSpec, key: str, size: int, default: float) -> FloatArray:
+    value = spec.calibration.get(key)
+    if value is None:
+        return np.full(size, default, dtype=np.float32)
+    array = np.asarray(value, dtype=np.float32)
+    if array.shape != (size,):
+        raise PackError(f"{spec.name}: calibration.{key} must have one number for each of {size} labels")
+    return array
