@@ -194,6 +194,8 @@ class Prediction:
     """Name and version from the manifest."""
     permit: Permit
     embedding: FloatArray = field(repr=False)  # (width,) float32
+    familiar: bool = True
+    """False where the model's input was unlike what it was trained on."""
 
 
 class Label(StrEnum):
@@ -326,6 +328,8 @@ class Track:
     source: TrackSource
     muted: bool
     encrypted: bool
+    video: bool = True
+    """False for audio; tells which modality an unsupported source would have served."""
 
 
 @dataclass(frozen=True, slots=True)
