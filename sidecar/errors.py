@@ -10,6 +10,8 @@
     |-- Overloaded              the work was shed to keep latency bounded     retryable
     |-- PermitRevoked           consent ended while the work was under way
     |-- TrackUnavailable        a track cannot be read (encrypted, gone)
+    |-- UnsupportedLanguage     words in a language the text model does not read
+    |-- InferenceFailed         the runtime failed on a batch                 retryable
     |-- AuditBroken             an audit chain does not verify                exit 1
     `-- InvariantBroken         a bug: the program is wrong, not its input
 
@@ -68,6 +70,20 @@ class PermitRevoked(SidecarError):
 
 class TrackUnavailable(SidecarError):
     """A track ended or cannot be decoded."""
+
+
+class UnsupportedLanguage(SidecarError):
+    """The words are in a language that the text model does not read."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__(f"the text model does not read {language!r}")
+        self.language = language
+
+
+class InferenceFailed(SidecarError):
+    """The model runtime failed on a batch (out of memory, a lost device)."""
+
+    retryable = True
 
 
 class AuditBroken(SidecarError):
