@@ -1,0 +1,1 @@
+"""The pack that the sidecar runs, and the recipes that make it."""

@@ -1,0 +1,1 @@
+"""Scores the models of the pack as shipped, on ONNX Runtime."""

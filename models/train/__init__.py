@@ -1,0 +1,1 @@
+"""One flat recipe for each trained model."""
