@@ -28,6 +28,24 @@ def reference_prior() -> FloatArray:
     return normalised
 
 
+class Scaling(Protocol):
+    """The manifest's `calibration`; the sequences have one number a native label."""
+
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def scale(self) -> Sequence[float] | None: ...
+    @property
+    def bias(self) -> Sequence[float] | None: ...
+    @property
+    def prior(self) -> Sequence[float] | None:
+        """Shares of the labels that the head was trained under."""
+        ...
+
+    @property
+    def energy_limit(self) -> float | None: ...
+
+
 class HeadSpec(Protocol):
     """What the manifest says of a model's emotion head."""
 
@@ -46,9 +64,7 @@ class HeadSpec(Protocol):
         ...
 
     @property
-    def calibration(self) -> Mapping[str, float | Sequence[float]]:
-        """`temperature`, or `scale` and `bias` a label; `prior` a label; `energy_limit`. All optional."""
-        ...
+    def calibration(self) -> Scaling: ...
 
 
 class Encoded(Protocol):
@@ -91,24 +107,22 @@ class Calibration:
     """
 
     def __init__(self, spec: HeadSpec) -> None:
-        labels = list(spec.labels)
+        count, scaling = len(spec.labels), spec.calibration
         self.model = f"{spec.name} {spec.version}"
-        self.labels = len(labels)
-        self._merge = _merging(spec.name, labels, spec.map)  # (labels, 8)
+        self.labels = count
+        self._merge = _merging(spec)  # (labels, 8)
         self.expressible: NDArray[np.bool_] = self._merge.sum(axis=0) > 0  # (8,)
-        self._temperature = _number(spec, "temperature", 1.0)
-        if self._temperature <= 0:
-            raise PackError(f"{spec.name}: calibration.temperature must be above 0, is {self._temperature}")
-        self._scale = _vector(spec, "scale", len(labels), 1.0)
-        self._bias = _vector(spec, "bias", len(labels), 0.0)
-        self._shift = self._prior_shift(spec, len(labels))
-        self._energy_limit = _number(spec, "energy_limit", float("inf"))
+        self._temperature = scaling.temperature
+        self._scale = _a_label(spec, "scale", scaling.scale, np.ones(count))
+        self._bias = _a_label(spec, "bias", scaling.bias, np.zeros(count))
+        self._shift = self._prior_shift(spec)
+        self._energy_limit = float("inf") if scaling.energy_limit is None else scaling.energy_limit
 
-    def _prior_shift(self, spec: HeadSpec, count: int) -> FloatArray:
+    def _prior_shift(self, spec: HeadSpec) -> FloatArray:
         """(8,) float32 added to log probabilities to move them from the training prior to the reference."""
-        if "prior" not in spec.calibration:
+        if spec.calibration.prior is None:
             return np.zeros(len(EMOTIONS), dtype=np.float32)
-        trained = _vector(spec, "prior", count, 0.0) @ self._merge
+        trained = _a_label(spec, "prior", spec.calibration.prior, np.zeros(self.labels)) @ self._merge
         shift: FloatArray = np.where(self.expressible, log_of(reference_prior()) - log_of(trained), 0).astype(
             np.float32
         )
@@ -165,31 +179,22 @@ def to_prediction(output: EncoderOutput, calibration: Calibration, unit: Encoded
     )
 
 
-def _merging(name: str, labels: Sequence[str], mapping: Mapping[str, str]) -> FloatArray:
+def _merging(spec: HeadSpec) -> FloatArray:
     """(labels, 8) float32 of zeros and ones. Raises `PackError` for a label that leads nowhere."""
-    merge = np.zeros((len(labels), len(EMOTIONS)), dtype=np.float32)
-    for row, label in enumerate(labels):
-        base = mapping.get(label, label)
+    merge = np.zeros((len(spec.labels), len(EMOTIONS)), dtype=np.float32)
+    for row, label in enumerate(spec.labels):
+        base = spec.map.get(label, label)
         if base not in EMOTIONS:
-            raise PackError(f"{name}: label {label!r} maps to {base!r}, which is none of {', '.join(EMOTIONS)}")
+            raise PackError(f"{spec.name}: label {label!r} maps to {base!r}, which is none of {', '.join(EMOTIONS)}")
         merge[row, EMOTIONS.index(base)] = 1
-    if not len(labels):
-        raise PackError(f"{name}: the manifest gives no labels")
+    if not spec.labels:
+        raise PackError(f"{spec.name}: the manifest gives no labels")
     return merge
 
 
-def _number(spec: HeadSpec, key: str, default: float) -> float:
-    value = spec.calibration.get(key, default)
-    if isinstance(value, (int, float)):
-        return float(value)
-    raise PackError(f"{spec.name}: calibration.{key} must be a number, is {value!r}")
-
-
-def _vector(spec: HeadSpec, key: str, size: int, default: float) -> FloatArray:
-    value = spec.calibration.get(key)
-    if value is None:
-        return np.full(size, default, dtype=np.float32)
-    array = np.asarray(value, dtype=np.float32)
-    if array.shape != (size,):
-        raise PackError(f"{spec.name}: calibration.{key} must have one number for each of {size} labels")
+def _a_label(spec: HeadSpec, key: str, values: Sequence[float] | None, default: NDArray[np.float64]) -> FloatArray:
+    """(labels,) float32. Raises `PackError` where there are more or fewer numbers than labels."""
+    array = np.asarray(default if values is None else values, dtype=np.float32)
+    if array.shape != default.shape:
+        raise PackError(f"{spec.name}: calibration.{key} must have one number for each of {len(default)} labels")
     return array
