@@ -1,0 +1,1 @@
+"""Recipes that turn third-party networks into the pack's ONNX files."""
