@@ -1,7 +1,7 @@
 """One owner per model: units of all rooms queue here and go through it in batches, in its one thread."""
 
 import asyncio
-from asyncio import Future, TaskGroup
+from asyncio import Future, Task, TaskGroup
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -72,6 +72,7 @@ class Batcher:
         self._last_delay_s = 0.0
         self._last_start_s = 0.0
         self._tasks = TaskGroup()
+        self._task: Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
     @property
@@ -85,7 +86,7 @@ class Batcher:
     async def __aenter__(self) -> Self:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"model-{self._name}")
         await self._tasks.__aenter__()
-        self._tasks.create_task(self._serve(self._thread), name=f"batcher-{self._name}")
+        self._task = self._tasks.create_task(self._serve(self._thread), name=f"batcher-{self._name}")
         return self
 
     async def __aexit__(
@@ -94,12 +95,15 @@ class Batcher:
         try:
             if kind is None:
                 await self.aclose()
-            await self._tasks.__aexit__(kind, error, trace)
+            elif self._task is not None:
+                self._task.cancel()
+            # The group is not told of an error around it: it would wrap that into a group of its own.
+            await self._tasks.__aexit__(None, None, None)
         finally:
             while self._queue:
                 self._queue.popleft().future.cancel()
             if self._thread is not None:
-                self._thread.shutdown(wait=True)
+                self._thread.shutdown(wait=True)  # at most one call long
 
     async def aclose(self) -> None:
         """Take nothing more and return once what is queued has been served. Idempotent."""
