@@ -112,6 +112,8 @@ class Calibration:
         self.labels = count
         self._merge = _merging(spec)  # (labels, 8)
         self.expressible: NDArray[np.bool_] = self._merge.sum(axis=0) > 0  # (8,)
+        if scaling.temperature <= 0:
+            raise PackError(f"{spec.name}: calibration.temperature must be above 0, is {scaling.temperature}")
         self._temperature = scaling.temperature
         self._scale = _a_label(spec, "scale", scaling.scale, np.ones(count))
         self._bias = _a_label(spec, "bias", scaling.bias, np.zeros(count))

@@ -107,7 +107,7 @@ def score(
         "arousal": affect.arousal,
         "displeasure": displeasure,
         "agitation": displeasure * max(0.0, affect.arousal),
-        **{name: cues[name] for name in ("gaze_on", "brow_furrow", "smile") if name in cues},
+        **{name: min(max(cues[name], 0.0), 1.0) for name in ("gaze_on", "brow_furrow", "smile") if name in cues},
     }
     attention = _attention(cues, rules.ramp)
     if attention is not None:
