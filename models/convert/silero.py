@@ -86,11 +86,15 @@ def parity(model: onnx.ModelProto, streaming: Path) -> float:
 
 
 def parity_windows(count: int = 60) -> NDArray[np.float32]:
-    """(count, 576): seeded bursts of pulses in noise, each window behind the last 64 samples of the one before."""
-    random = np.random.default_rng(20240229)
+    """(count, 576): syllables of a vowel, then noise, each window behind the last 64 samples of the one before."""
     time_s = np.arange(count * WINDOW) / 16_000
-    voiced = np.sign(np.sin(2 * np.pi * 140 * time_s)) * (np.sin(2 * np.pi * 2 * time_s) > 0) * 0.2
-    samples = np.concatenate([np.zeros(CONTEXT), voiced + random.normal(0, 0.02, len(time_s))]).astype(np.float32)
+    pitch = 2 * np.pi * np.cumsum(130 + 20 * np.sin(2 * np.pi * 1.5 * time_s)) / 16_000
+    formants = np.array([700.0, 1200.0, 2600.0])
+    loudness = [np.exp(-(((130 * k - formants) / 150) ** 2)).sum() + 0.02 for k in range(1, 30)]
+    voiced = sum(a * np.sin(k * pitch) for k, a in enumerate(loudness, start=1)) * np.sin(2 * np.pi * 2 * time_s) ** 2
+    voiced[len(voiced) // 2 :] = 0
+    noise = np.random.default_rng(20240229).normal(0, 0.005, len(time_s))
+    samples = np.concatenate([np.zeros(CONTEXT), 0.1 * voiced + noise]).astype(np.float32)
     return np.lib.stride_tricks.sliding_window_view(samples, CONTEXT + WINDOW)[::WINDOW].copy()
 
 

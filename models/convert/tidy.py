@@ -20,7 +20,7 @@ class Port:
 
 
 def tidy(graph_bytes: bytes, image_name: str, outputs: Mapping[str, Port]) -> onnx.ModelProto:
-    """The same network with its input called `image_name` and `outputs` (old name to new port); no tool's traces left."""
+    """The same network with its input called `image_name` and its outputs as in `outputs` (old name to new port)."""
     model = onnx.load_from_string(graph_bytes)
     graph = model.graph
     _rename_input(graph, image_name)
@@ -44,7 +44,7 @@ def tidy(graph_bytes: bytes, image_name: str, outputs: Mapping[str, Port]) -> on
 
 
 def _number(graph: onnx.GraphProto) -> None:
-    """Name every inner tensor and constant by its place: the converter's names differ from run to run, the graph not."""
+    """Name every inner tensor and constant by its place: the converter's names differ from run to run."""
     ports = {value.name for value in (*graph.input, *graph.output)}
     constants = {constant.name: constant for constant in graph.initializer}
     names = {"": ""}
