@@ -1,5 +1,7 @@
 """Prometheus metrics: base units, `_total` counters, no label that names a person or a room."""
 
+from collections import deque
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -36,13 +38,20 @@ class Telemetry:
             "latency_seconds", "From arrival of the newest media used to serialisation", _LATENCY_S
         )
         self.estimates = counter("estimates_total", "Estimates published, by abstention", "abstained")
-        self.low_confidence_share = gauge("low_confidence_share", "Share of recent estimates that abstained")
+        self.low_confidence_share = gauge("low_confidence_share", "Share of the newest 1000 estimates that abstained")
+        self._abstained: deque[bool] = deque(maxlen=1000)
         self.published = counter("events_published_total", "Events delivered to a sink", "type")
         self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
         self.lost = counter("events_lost_total", "Events dropped because the spool was full")
         self.spool_bytes = gauge("spool_bytes", "Bytes waiting in the spool")
         self.assignments = counter("assignments_total", "Agent protocol assignments, by outcome", "outcome")
         self.load = gauge("load_ratio", "Load reported to LiveKit, 0-1")
+
+    def count_estimate(self, *, abstained: bool) -> None:
+        """Count one published estimate."""
+        self.estimates.labels(str(abstained).lower()).inc()
+        self._abstained.append(abstained)
+        self.low_confidence_share.set(sum(self._abstained) / len(self._abstained))
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
