@@ -1,14 +1,14 @@
 """The recent evidence of one participant, brought to one moment."""
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
-import numpy as np
 from msgspec import Meta
 
-from sidecar.fusion.simplex import geometric_mean
+from sidecar.fusion.simplex import geometric_mean, weighted_mean
 from sidecar.types import Modality, Options, Prediction
 
 HELD: Final = 64
@@ -101,7 +101,7 @@ def average(recent: Sequence[Prediction]) -> Prediction:
     weights = [each.quality + 1e-3 for each in recent]
 
     def mean(values: Sequence[float]) -> float:
-        return float(np.average(values, weights=weights))
+        return weighted_mean(values, weights)
 
     pooled = geometric_mean([each.probabilities for each in recent], weights) * newest.expressible
     return replace(
@@ -110,7 +110,7 @@ def average(recent: Sequence[Prediction]) -> Prediction:
         valence=mean([each.valence for each in recent]),
         arousal=mean([each.arousal for each in recent]),
         dominance=mean([each.dominance for each in recent]),
-        quality=float(np.mean([each.quality for each in recent])),
+        quality=sum(each.quality for each in recent) / len(recent),
         cues=_average_cues(recent, weights, newest),
         arrived_s=max(each.arrived_s for each in recent),
         familiar=mean([each.familiar for each in recent]) >= 0.5,
@@ -126,11 +126,11 @@ def _average_cues(
         known = [
             (value, weight)
             for each, weight in zip(recent, weights, strict=True)
-            if isinstance(value := each.cues.get(name), (int, float)) and np.isfinite(value)
+            if isinstance(value := each.cues.get(name), (int, float)) and math.isfinite(value)
         ]
         if known:
             values, portions = zip(*known, strict=True)
-            cues[name] = float(np.average(values, weights=portions))
+            cues[name] = weighted_mean(values, portions)
         elif not isinstance(cues.get(name), str):
             cues[name] = None
     return cues

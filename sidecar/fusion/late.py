@@ -10,7 +10,7 @@ from msgspec import Meta
 from sidecar.fusion.affect import Affect
 from sidecar.fusion.alignment import Evidence
 from sidecar.fusion.calibration import reference_prior
-from sidecar.fusion.simplex import log_of, softmax
+from sidecar.fusion.simplex import log_of, softmax, weighted_mean
 from sidecar.types import FloatArray, Modality, Options, Prediction
 
 Portion = Annotated[float, Meta(gt=0, le=1)]
@@ -92,7 +92,7 @@ class ProductOfExperts:
 
     def _weight(self, modality: Modality, evidence: Evidence) -> float:
         floor = self._options.quality_floor
-        quality = floor + (1 - floor) * float(np.clip(evidence.prediction.quality, 0, 1))
+        quality = floor + (1 - floor) * min(max(evidence.prediction.quality, 0.0), 1.0)
         decay: float = 0.5 ** (evidence.age_s / evidence.fresh_s)
         return self._options.reliability(modality) * quality * decay
 
@@ -111,7 +111,7 @@ class ProductOfExperts:
         ]
 
         def mean(values: list[float]) -> float:
-            return float(np.clip(np.average(values, weights=portions), -1, 1))
+            return min(max(weighted_mean(values, portions), -1.0), 1.0)
 
         return Affect(
             mean([each.valence for each in predictions]),
