@@ -42,7 +42,7 @@ class Padded(Stacked):
 
     def collate(self, rows: Sequence[Arrays]) -> Arrays:
         longest = max(len(value) for row in rows for value in row.values())
-        width = -(-longest // self._multiple) * self._multiple
+        width = max(1, -(-longest // self._multiple)) * self._multiple
         return {name: np.stack([np.pad(row[name], (0, width - len(row[name]))) for row in rows]) for name in rows[0]}
 
 
