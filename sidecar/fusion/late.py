@@ -65,12 +65,14 @@ class Fusion(Protocol):
 class ProductOfExperts:
     """Calibrated product of experts over a class prior.
 
-    p(c) is proportional to prior(c) times the product over modalities of (p_m(c) / prior(c)) ** (w_m s): naive
+    p(c) is proportional to prior(c) times the product over modalities of (p_m(c) / prior(c)) ** (share_m x pull): naive
     Bayes fusion (the product rule of Kittler et al., "On combining classifiers", PAMI 20, 1998) with exponents for
     belief in each expert (Genest and Zidek, "Combining probability distributions", Statistical Science 1, 1986;
-    Hinton, "Training products of experts", Neural Computation 14, 2002). w_m = reliability x quality x age decay;
-    the decay is a half at the age where evidence goes stale. s = max(1, sum of w) ** -dependence, because face,
-    voice and words of one second are not independent.
+    Hinton, "Training products of experts", Neural Computation 14, 2002). A modality's weight is its reliability x
+    quality x age decay, which is a half at the age where evidence goes stale; its share is its part of the total
+    weight. pull = total ** (1 - dependence): one full witness counts as itself, faint ones leave more to the prior,
+    and several count as more than one but less than their number, because face, voice and words of one second are
+    not independent.
     """
 
     def __init__(self, options: FusionOptions) -> None:
@@ -82,12 +84,12 @@ class ProductOfExperts:
         total = sum(weights.values())
         if not evidence:
             return Fused(self._prior, self._prior, Affect(0.0, 0.0, 0.0), weights)
-        pull = sum(
+        ratios = sum(
             (weights[modality] * self._log_likelihood_ratio(each.prediction) for modality, each in evidence.items()),
             start=np.zeros_like(self._prior),
         )
-        emotions = softmax(log_of(self._prior) + pull * max(1.0, total) ** -self._options.dependence)
-        opinion = softmax(log_of(self._prior) + pull / total)
+        opinion = softmax(log_of(self._prior) + ratios / total)
+        emotions = softmax(log_of(self._prior) + ratios / total * total ** (1 - self._options.dependence))
         return Fused(emotions, opinion, self._affect(evidence, weights), weights)
 
     def _weight(self, modality: Modality, evidence: Evidence) -> float:

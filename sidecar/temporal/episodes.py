@@ -39,7 +39,7 @@ class EpisodeOptions(Options, frozen=True):
 
     engagement_low: Thresholds = option(default_factory=lambda: Thresholds(start=0.6, stop=0.45))
     """On 1 - engagement."""
-    frustration_spike: Thresholds = option(default_factory=lambda: Thresholds(start=0.5, stop=0.35))
+    frustration_spike: Thresholds = option(default_factory=lambda: Thresholds(start=0.45, stop=0.35))
     confusion: Thresholds = option(default_factory=lambda: Thresholds(start=0.5, stop=0.35))
     minimum_s: Seconds = 3.0
     """The condition must hold this long before an episode starts."""

@@ -53,9 +53,9 @@ def test_what_is_too_short_is_no_episode():
 
 
 def test_noise_between_the_levels_changes_nothing():
-    between = [estimate(float(n), frustration=0.42 + 0.06 * (-1) ** n) for n in range(60)]
+    between = [estimate(float(n), frustration=0.39 + 0.05 * (-1) ** n) for n in range(60)]
     assert play(numbered(), between) == []
-    lasting = play(numbered(), frustrated(range(10)), [estimate(10.0 + n, frustration=0.42) for n in range(60)])
+    lasting = play(numbered(), frustrated(range(10)), [estimate(10.0 + n, frustration=0.36) for n in range(60)])
     assert Counter(each.phase for each in lasting)[START] == 1
     assert END not in {each.phase for each in lasting}
 
