@@ -1,38 +1,20 @@
-"""Stand-ins for what the dispatch talks to: a clock, Redis' leases, LiveKit's rooms, an observer."""
+"""Stand-ins for what the dispatch talks to: leases, LiveKit's rooms, an observer."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sidecar.clock import Clock
 from sidecar.dispatch.agent_protocol import Assignment
 from sidecar.dispatch.livekit_server import RoomGone
 from sidecar.dispatch.rooms import Attendance, Dispatch
 from sidecar.errors import Unavailable
 
-WALL_S = 1_800_000_000.0
-
-
-class SteppedClock:
-    """A `Clock` that moves only when it is slept on or told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def wall(self) -> float:
-        return WALL_S + self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        await asyncio.sleep(0)
-
 
 class MemoryLeases:
     """`LeaseStore` in memory; `away` makes it unreachable."""
 
-    def __init__(self, clock: SteppedClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._held: dict[str, tuple[str, float]] = {}
         self.away = False
@@ -79,16 +61,18 @@ class FakeRoom:
 class MemoryRooms:
     """`RoomService` in memory. `log` lists what changed the rooms, in order."""
 
-    def __init__(self, clock: SteppedClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.known: dict[str, FakeRoom] = {}
         self.failing: set[str] = set()
         self.log: list[str] = []
+        self.looks = 0
 
     async def rooms(self) -> list[str]:
         return list(self.known)
 
     async def attendance(self, room: str) -> Attendance:
+        self.looks += 1
         if room in self.failing:
             raise Unavailable("LiveKit answered 503")
         found = self.known.get(room)

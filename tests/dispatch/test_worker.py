@@ -15,7 +15,7 @@ from sidecar.dispatch.worker import AgentWorker, WorkerOptions, WorkerState
 from sidecar.errors import CredentialsRefused
 from sidecar.telemetry import Telemetry
 from tests.dispatch.agent_server import AgentServer, agent_server
-from tests.dispatch.fakes import MemoryLeases, PatientObserver, SteppedClock
+from tests.dispatch.fakes import MemoryLeases, PatientObserver
 
 OPTIONS = WorkerOptions(report_s=0.05, reconnect_min_s=0.01, reconnect_max_s=0.02, termination_grace_s=0.0)
 
@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, server: LiveKitServer) -> None:
         self.observer = PatientObserver()
-        self.leases = MemoryLeases(SteppedClock())
+        self.leases = MemoryLeases(SystemClock())
         self.load = Load()
         self.telemetry = Telemetry()
         self.worker = AgentWorker(
