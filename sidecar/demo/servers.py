@@ -24,7 +24,8 @@ from sidecar.errors import SidecarError, Unavailable
 
 LOOPBACK: Final = "127.0.0.1"
 
-_TETHER: Final = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
+TETHER: Final = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
+"""Put before a command, makes it die with this process."""
 _READY_WITHIN_S: Final = 15.0
 _STOPPED_WITHIN_S: Final = 5.0
 
@@ -51,7 +52,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start and wait until the server answers. Raises `Unavailable` with its last words if it does not."""
         self._process = subprocess.Popen(  # noqa: S603 - the command is built here
-            [*_TETHER, *self._command], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            [*TETHER, *self._command], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
         deadline = time.monotonic() + _READY_WITHIN_S
         while not self._answers():

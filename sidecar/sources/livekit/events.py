@@ -1,0 +1,91 @@
+"""What happens in a LiveKit room, as the sidecar's call events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from livekit import rtc
+
+from sidecar.sources.livekit.mapping import participant_of, reason_of, track_of
+from sidecar.telemetry import Telemetry
+from sidecar.types import (
+    CallEnded,
+    CallEvent,
+    ParticipantChanged,
+    ParticipantLeft,
+    TrackChanged,
+    TrackEnded,
+    TranscriptOffered,
+)
+
+_CAPACITY: Final = 4096
+
+
+class RoomEvents:
+    """The events of one room, in order. Bounded: transcripts give way first; a room that floods the rest is ended."""
+
+    def __init__(self, room: rtc.Room, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._queue: asyncio.Queue[CallEvent] = asyncio.Queue()
+        self._ended = False
+        room.on("participant_connected", self._participant)
+        room.on("participant_disconnected", self._participant_left)
+        room.on("participant_attributes_changed", self._attributes)
+        room.on("track_published", self._track)
+        room.on("track_unpublished", self._track_ended)
+        room.on("track_muted", self._track_muted)
+        room.on("track_unmuted", self._track_muted)
+        room.on("disconnected", self._disconnected)
+
+    def begin(self, room: rtc.Room) -> None:
+        """Tell who and what is there already. Called at once after connecting, before any other event can come."""
+        for participant in room.remote_participants.values():
+            self._participant(participant)
+            for publication in participant.track_publications.values():
+                self._track(publication, participant)
+
+    def offer(self, transcript: TranscriptOffered) -> None:
+        """Add a transcript, unless its readers are far behind."""
+        if self._queue.qsize() < _CAPACITY // 2:
+            self._put(transcript)
+        else:
+            self._telemetry.dropped.labels("transcript", "queue_full").inc()
+
+    async def __aiter__(self) -> AsyncIterator[CallEvent]:
+        while True:
+            event = await self._queue.get()
+            yield event
+            if isinstance(event, CallEnded):
+                return
+
+    def _put(self, event: CallEvent) -> None:
+        if self._ended:
+            return
+        if self._queue.qsize() >= _CAPACITY:
+            self._telemetry.dropped.labels("call_events", "queue_full").inc()
+            event = CallEnded("overload")
+        self._ended = isinstance(event, CallEnded)
+        self._queue.put_nowait(event)
+
+    def _participant(self, participant: rtc.RemoteParticipant) -> None:
+        self._put(ParticipantChanged(participant_of(participant)))
+
+    def _participant_left(self, participant: rtc.RemoteParticipant) -> None:
+        self._put(ParticipantLeft(participant.identity))
+
+    def _attributes(self, _changed: Mapping[str, str], participant: rtc.Participant) -> None:
+        if isinstance(participant, rtc.RemoteParticipant):
+            self._participant(participant)
+
+    def _track(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        self._put(TrackChanged(track_of(publication, participant)))
+
+    def _track_ended(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        self._put(TrackEnded(track_of(publication, participant)))
+
+    def _track_muted(self, participant: rtc.Participant, publication: rtc.TrackPublication) -> None:
+        if isinstance(participant, rtc.RemoteParticipant):
+            self._put(TrackChanged(track_of(publication, participant)))
+
+    def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        self._put(CallEnded(reason_of(reason)))
