@@ -35,7 +35,7 @@ def tidy(graph_bytes: bytes, image_name: str, outputs: Mapping[str, Port]) -> on
     _number(graph)
     model.producer_name, model.producer_version = "", ""
     del model.metadata_props[:]
-    model.doc_string = ""
+    model.doc_string, graph.doc_string = "", ""
     used = {node.domain for node in graph.node} | {""}
     for opset in [opset for opset in model.opset_import if opset.domain not in used]:
         model.opset_import.remove(opset)
