@@ -48,12 +48,11 @@ class Stage(Protocol[Unit_contra]):
         ...
 
 
-class VoiceStage(Stage[AudioChunk], Protocol):
+class HearingStage(Stage[AudioChunk], Protocol):
     """The voice stage also tells how the person takes part in the talk."""
 
-    @property
-    def behaviour(self) -> SpeakingBehaviour | None:
-        """None before the first sound."""
+    def behaviour(self, media_time_s: float) -> SpeakingBehaviour | None:
+        """None while nothing is heard of the microphone."""
         ...
 
 
@@ -61,7 +60,7 @@ class StageFactory(Protocol):
     """Makes the stages of one person; None where the pack has no model for a modality."""
 
     def face(self) -> Stage[VideoFrame] | None: ...
-    def voice(self) -> VoiceStage | None: ...
+    def voice(self) -> HearingStage | None: ...
     def text(self) -> Stage[TranscriptSegment] | None: ...
 
 
@@ -142,7 +141,7 @@ class ParticipantPipeline:
 
     def reading(self, media_time_s: float) -> Reading:
         """Fuse what is fresh at `media_time_s`, smooth it, and follow the episodes."""
-        behaviour = self._voice.behaviour if self._voice is not None else None
+        behaviour = self._voice.behaviour(media_time_s) if self._voice is not None else None
         estimate = self._estimator.estimate(media_time_s, behaviour)
         if estimate is not None:
             estimate = self._smoother.smooth(estimate)

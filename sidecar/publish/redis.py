@@ -80,13 +80,11 @@ class RedisSink:
         *,
         clock: Clock,
         telemetry: Telemetry,
-        on_lost: Callable[[Envelope], None] | None = None,
     ) -> None:
         self._redis = redis
         self._options = options
         self._clock = clock
         self._telemetry = telemetry
-        self._on_lost = on_lost
         self._spool = Spool(spool_folder, options.spool_max_bytes)
         self._spool_lock = asyncio.Lock()
         self._pending: deque[Envelope] = deque()
@@ -96,6 +94,8 @@ class RedisSink:
         self._tasks: list[asyncio.Task[None]] = []
         self.connected = False
         """Whether the newest attempt to reach Redis succeeded."""
+        self.on_lost: Callable[[Envelope], None] | None = None
+        """Told of each event that can be neither delivered nor kept."""
 
     async def __aenter__(self) -> Self:
         self.connected = await check_credentials(self._redis)
@@ -168,8 +168,8 @@ class RedisSink:
     def _lose(self, envelopes: Sequence[Envelope]) -> None:
         self._telemetry.lost.inc(len(envelopes))
         for envelope in envelopes:
-            if self._on_lost is not None:
-                self._on_lost(envelope)
+            if self.on_lost is not None:
+                self.on_lost(envelope)
 
     async def _try_deliver(self, batch: Sequence[Envelope]) -> bool:
         try:

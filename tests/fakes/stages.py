@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sidecar.fusion.engagement import SpeakingBehaviour
-from sidecar.types import AudioChunk, Missing, Modality, Prediction, TranscriptSegment, VideoFrame
+from sidecar.types import AudioChunk, Missing, Modality, Permit, Prediction, TranscriptSegment, VideoFrame
 
 
 def certain(modality: Modality, unit: AudioChunk | VideoFrame | TranscriptSegment) -> Prediction:
@@ -36,13 +36,16 @@ class FakeStage:
     def __init__(self, modality: Modality) -> None:
         self._modality = modality
         self.missing: Missing | None = None
-        self.behaviour: SpeakingBehaviour | None = None
+        self._permit: Permit | None = None
         self.models: Mapping[str, str] = {f"fake-{modality}": "0" * 64}
 
     async def observe(self, unit: AudioChunk | VideoFrame | TranscriptSegment) -> Prediction | None:
         if self._modality is Modality.VOICE:
-            self.behaviour = SpeakingBehaviour(speaking=True, speech_share=0.5, permit=unit.permit)
+            self._permit = unit.permit
         return certain(self._modality, unit)
+
+    def behaviour(self, media_time_s: float) -> SpeakingBehaviour | None:
+        return None if self._permit is None else SpeakingBehaviour(True, 0.5, self._permit)
 
 
 class FakeStages:

@@ -1,0 +1,120 @@
+"""The loaded pack: one owner per model, shared by the stages of all people in all rooms."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from sidecar.clock import Clock
+from sidecar.fusion.calibration import Calibration
+from sidecar.inference.batcher import Batcher, BatcherOptions
+from sidecar.inference.collation import Collation, Padded, Whole
+from sidecar.inference.language import LanguageIdentifier
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import ModelSpec
+from sidecar.inference.pack import Licence, load_pack
+from sidecar.inference.silero import SileroVad
+from sidecar.inference.speech import SpeechEncoder
+from sidecar.inference.text_sentiment import TextEncoder
+from sidecar.stages.text import TextStage
+from sidecar.stages.voice import VoiceOptions, VoiceStage
+from sidecar.telemetry import Telemetry
+from sidecar.types import Modality, Options
+
+log = logging.getLogger(__name__)
+
+_WHOLE: Final = BatcherOptions(max_batch=1)
+
+
+class EngineOptions(Options, frozen=True):
+    """Which models run, and how their queues are bounded."""
+
+    licence: Licence = "research"
+    face_model: str | None = None
+    """A name from the manifest; None takes the first of the modality."""
+    voice_model: str | None = None
+    text_model: str | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    max_age_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
+    """Units older than this when their turn comes are shed."""
+    batcher: BatcherOptions = BatcherOptions()
+    voice: VoiceOptions = VoiceOptions()
+
+
+class Engines:
+    """A `StageFactory` over one verified pack; `async with` it. Loading takes seconds and runs in a thread."""
+
+    def __init__(
+        self, folder: Path, options: EngineOptions, *, clock: Clock, telemetry: Telemetry, shed_stale: bool = True
+    ) -> None:
+        """`shed_stale` is False for recordings, of which nothing may be lost."""
+        self._folder = folder
+        self._options = options
+        self._clock = clock
+        self._telemetry = telemetry
+        self._max_age_s = options.max_age_s if shed_stale else None
+        self._open = AsyncExitStack()
+        self._batchers: list[Batcher] = []
+
+    async def __aenter__(self) -> Self:
+        """Raises `PackError`."""
+        async with AsyncExitStack() as opening:
+            self._pack = await asyncio.to_thread(load_pack, self._folder, self._options.licence)
+            await self._open_voice(opening)
+            await self._open_text(opening)
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.__aexit__(kind, error, trace)
+
+    @property
+    def queue_share(self) -> float:
+        """The longest queue's delay over the age at which work is shed, 0-1."""
+        delay_s = max((batcher.queue_delay_s for batcher in self._batchers), default=0.0)
+        return min(1.0, delay_s / self._options.max_age_s)
+
+    def voice(self) -> VoiceStage | None:
+        if self._voice is None:
+            return None
+        vad, encoder, calibration, models = self._voice
+        return VoiceStage(
+            vad, encoder, calibration, models=models, options=self._options.voice, telemetry=self._telemetry
+        )
+
+    def text(self) -> TextStage | None:
+        return None if self._text is None else TextStage(*self._text)
+
+    async def _open_voice(self, opening: AsyncExitStack) -> None:
+        spec = self._pack.choose(Modality.VOICE, "encoder", self._options.voice_model)
+        vad_spec = self._pack.choose(Modality.VOICE, "vad")
+        self._voice = None
+        if spec is None or vad_spec is None:
+            return
+        vad = SileroVad(vad_spec, await self._batcher(opening, vad_spec, _WHOLE, Whole()))
+        encoder = SpeechEncoder(spec, await self._batcher(opening, spec, self._options.batcher), self._max_age_s)
+        self._voice = (vad, encoder, Calibration(spec), {each.name: each.sha256 for each in (spec, vad_spec)})
+
+    async def _open_text(self, opening: AsyncExitStack) -> None:
+        spec = self._pack.choose(Modality.TEXT, "encoder", self._options.text_model)
+        self._text = None
+        if spec is None:
+            return
+        identifier = await asyncio.to_thread(LanguageIdentifier, spec.languages)
+        batcher = await self._batcher(opening, spec, self._options.batcher, Padded())
+        encoder = TextEncoder(spec, self._pack.extra(spec, "tokenizer"), identifier, batcher, self._max_age_s)
+        self._text = (encoder, Calibration(spec), {spec.name: spec.sha256}, spec.languages[0])
+
+    async def _batcher(
+        self, opening: AsyncExitStack, spec: ModelSpec, options: BatcherOptions, collation: Collation | None = None
+    ) -> Batcher:
+        model = await asyncio.to_thread(OrtModel, spec, self._pack.path(spec), self._options.threads)
+        batcher = Batcher(model, spec.name, options, self._clock, self._telemetry, collation=collation)
+        self._batchers.append(batcher)
+        return await opening.enter_async_context(batcher)

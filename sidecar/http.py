@@ -1,0 +1,58 @@
+"""`/healthz`, `/readyz`, `/metrics` and LiveKit's webhooks."""
+
+import errno
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from aiohttp import web
+
+from sidecar.dispatch.webhooks import Webhooks
+from sidecar.errors import ConfigurationError
+from sidecar.telemetry import Telemetry
+
+Check = Literal["ok", "degraded", "failed"]
+
+
+@asynccontextmanager
+async def serve_http(
+    host: str,
+    port: int,
+    *,
+    telemetry: Telemetry,
+    checks: Callable[[], Mapping[str, Check]],
+    webhooks: Webhooks | None = None,
+) -> AsyncIterator[None]:
+    """Serve until the context is left. Ready is whoever has no failed check; degraded still is.
+
+    Raises `ConfigurationError` naming SIDECAR_HTTP where the port cannot be had.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"healthy": True})
+
+    async def readyz(_: web.Request) -> web.Response:
+        results = dict(checks())
+        ready = "failed" not in results.values()
+        return web.json_response({"ready": ready, "checks": results}, status=200 if ready else 503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=telemetry.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    application = web.Application(client_max_size=1 << 20)
+    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    if webhooks is not None:
+        application.add_routes([web.post("/webhooks/livekit", webhooks.receive)])
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+            raise ConfigurationError(f"SIDECAR_HTTP: {host}:{port} {reason}; choose another") from error
+        yield
+    finally:
+        await runner.cleanup()
