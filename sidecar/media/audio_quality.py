@@ -17,7 +17,7 @@ _BAD_SNR_DB: Final = 0.0
 _GOOD_SNR_DB: Final = 30.0
 _INAUDIBLE_DB: Final = -60.0
 _AUDIBLE_DB: Final = -40.0
-_CLIPPING_SHARE: Final = 0.01
+_CLIPPING_SHARE: Final = 0.05
 """Share of clipped samples at which quality has fallen to 1/e."""
 
 

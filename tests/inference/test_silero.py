@@ -9,7 +9,7 @@ import pytest
 from sidecar.inference.batcher import Batcher, BatcherOptions
 from sidecar.inference.collation import Whole
 from sidecar.inference.local import OrtModel
-from sidecar.inference.pack import load_pack
+from sidecar.inference.manifest import read_manifest
 from sidecar.inference.silero import SileroVad, VadStream
 from sidecar.telemetry import Telemetry
 from sidecar.types import AudioChunk, FloatArray, Modality, Permit
@@ -26,22 +26,23 @@ def chunk(samples: FloatArray, media_time_s: float) -> AudioChunk:
 @pytest.fixture
 async def vad() -> AsyncIterator[SileroVad]:
     """The network of the pack."""
-    pack = load_pack(Path(__file__).parents[2] / "models", "research")
-    spec = pack.choose(Modality.VOICE, "vad")
-    assert spec is not None
+    folder = Path(__file__).parents[2] / "models"
+    (spec,) = (spec for spec in read_manifest(folder) if spec.role == "vad")
     options = BatcherOptions(max_batch=1)
     async with Batcher(
-        OrtModel(spec, pack.path(spec)), spec.name, options, VirtualClock(), Telemetry(), collation=Whole()
+        OrtModel(spec, folder / spec.file), spec.name, options, VirtualClock(), Telemetry(), collation=Whole()
     ) as batcher:
         yield SileroVad(spec, batcher)
 
 
 async def probabilities(vad: SileroVad, samples: FloatArray, size: int) -> FloatArray:
     stream = VadStream()
-    found = []
-    for start in range(0, len(samples), size):
-        found.append((await vad.detect(stream, chunk(samples[start : start + size], start / 16_000)))[1])
-    return np.concatenate(found)
+    return np.concatenate(
+        [
+            (await vad.detect(stream, chunk(samples[start : start + size], start / 16_000)))[1]
+            for start in range(0, len(samples), size)
+        ]
+    )
 
 
 async def test_speech_is_speech_and_noise_is_not(vad: SileroVad) -> None:
