@@ -19,7 +19,7 @@ import tomlkit
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ TOLERANCE: Final = 1e-3
 UNKNOWN_SHA256: Final = "0" * 64
 """What a new entry says of its file until `publish` has written it."""
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 Feed = Mapping[str, NDArray[Any]]
 
 
@@ -54,6 +54,7 @@ def publish(
 
     `sample` maps the inputs in the order of the module's arguments; dimensions are free where the entry names them.
     `int8` is static QDQ over `calibration` (feeds as the session takes them), leaving the nodes in `exclude` alone;
+    `int8-dynamic` quantises matrix products and tables, and scales activations as they come: it needs no feeds;
     `fp16` stores the weights in half precision and computes in FP32. Raises `ParityError`.
     """
     model = to_onnx(module, sample, entry)
@@ -64,6 +65,8 @@ def publish(
         model = halve_weights(model)
     elif precision == "int8":
         model = quantise(model, calibration, exclude)
+    elif precision == "int8-dynamic":
+        model = quantise_dynamically(model, exclude)
     data = model.SerializeToString(deterministic=True)
     (pack / entry.file).parent.mkdir(parents=True, exist_ok=True)
     (pack / entry.file).write_bytes(data)
@@ -161,6 +164,28 @@ def quantise(model: onnx.ModelProto, calibration: Iterable[Feed], exclude: Itera
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=list(exclude),
+        )
+        return onnx.load(done)
+
+
+def quantise_dynamically(model: onnx.ModelProto, exclude: Iterable[str] = ()) -> onnx.ModelProto:
+    """Weights of matrix products by channel and of tables as a whole in INT8; activations are scaled at run time.
+
+    Products of two activations stay FP32. Fast on the CPU provider; OpenVINO runs such graphs slower than FP32.
+    """
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    del plain.graph.value_info[:]  # the quantiser turns weights around, and would meet their old shapes here
+    with tempfile.TemporaryDirectory() as folder:
+        done = Path(folder) / "done.onnx"
+        quantize_dynamic(
+            plain,
+            done,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(exclude),
+            extra_options={"MatMulConstBOnly": True},
         )
         return onnx.load(done)
 
