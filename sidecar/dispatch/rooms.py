@@ -31,7 +31,10 @@ class Dispatch:
 
 
 class RoomService(Protocol):
-    """LiveKit's rooms. Each call raises `Unavailable` or `CredentialsRefused`; those about a room, `RoomGone`."""
+    """LiveKit's rooms. Each call raises `Unavailable` or `CredentialsRefused`; those about a room, `RoomGone`.
+
+    Asked about the dispatches of a room that is gone, the real server is `Unavailable` after 3 s.
+    """
 
     async def rooms(self) -> list[str]:
         """Names of all rooms."""

@@ -29,15 +29,15 @@ _NOBODY: Final = Attendance(people=False, observer=False)
 class WatcherOptions(Options, frozen=True):
     """How closely rooms are watched."""
 
-    period_s: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.5
+    period_s: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
     """Longest time between two rounds, seconds; a webhook brings the next one forward."""
     leader_ttl_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 4.0
     """A leader that is silent for this long is replaced."""
     settled_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0
     """A room observed for this long has its attempts forgotten."""
-    spacing_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.25
+    spacing_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.2
     """Wait after a dispatch, so that the next one is dealt by loads that know of it."""
-    spacing_per_round_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.5
+    spacing_per_round_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
     """Longest sum of these waits in a round."""
     judgement: JudgementOptions = JudgementOptions()
 
@@ -152,7 +152,8 @@ class Watcher:
         if not leased:  # a live lease is enough: most rooms cost the server nothing
             try:
                 attendance = await self._rooms.attendance(room)
-                dispatches = await self._rooms.dispatches(room)
+                if attendance.people:  # about a room that is gone the server would be silent for seconds
+                    dispatches = await self._rooms.dispatches(room)
             except (Unavailable, RoomGone) as error:
                 _log.info("room %r not checked: %s", room, error)
                 return None

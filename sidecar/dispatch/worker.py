@@ -239,6 +239,8 @@ class AgentWorker:
             task.cancel()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._options.drain_s)
+            for task in late:
+                task.cancel()  # again: this one interrupts the leaving itself
             if late:
                 _log.error("%d observations did not leave their rooms in %g s", len(late), self._options.drain_s)
 

@@ -116,6 +116,8 @@ class PatientObserver:
         self.left: list[str] = []
         self._ends: dict[str, asyncio.Future[None]] = {}
         self.changed = asyncio.Event()
+        self.reluctant = False
+        """Never done with leaving."""
 
     async def observe(self, assignment: Assignment) -> None:
         self.assignments[assignment.room] = assignment
@@ -124,6 +126,8 @@ class PatientObserver:
         try:
             await end
         finally:
+            if self.reluctant:
+                await asyncio.get_running_loop().create_future()
             self.left.append(assignment.room)
             self.changed.set()
 

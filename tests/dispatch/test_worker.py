@@ -17,7 +17,7 @@ from sidecar.telemetry import Telemetry
 from tests.dispatch.agent_server import AgentServer, agent_server
 from tests.dispatch.fakes import MemoryLeases, PatientObserver
 
-OPTIONS = WorkerOptions(report_s=0.05, reconnect_min_s=0.01, reconnect_max_s=0.02, termination_grace_s=0.0)
+OPTIONS = WorkerOptions(report_s=0.05, reconnect_min_s=0.01, reconnect_max_s=0.02, termination_grace_s=0.0, drain_s=0.2)
 
 
 class Load:
@@ -231,4 +231,17 @@ async def test_draining_leaves_every_room_and_takes_no_more() -> None:
         await server.until(lambda: {"AJ_0", "AJ_1"} <= set(server.ended))
         assert sorted(bench.observer.left) == ["one", "two"]
         assert any(status.draining and status.status == agent.WS_FULL for status in server.statuses)
+        assert bench.worker.rooms == ()
+
+
+async def test_draining_does_not_wait_for_ever() -> None:
+    async with agent_server() as (server, address):
+        bench = Bench(address)
+        bench.observer.reluctant = True
+        run = asyncio.create_task(bench.worker.run())
+        await server.until(lambda: bool(server.statuses))
+        await server.offer("one")
+        await bench.observing("one")
+        await bench.worker.drain()
+        await asyncio.wait_for(run, 5)
         assert bench.worker.rooms == ()
