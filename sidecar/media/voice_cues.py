@@ -75,8 +75,8 @@ def pitch_track(samples: FloatArray, speech: NDArray[np.bool_]) -> FloatArray:
     strength = (correlation[:, :longest] / energy) * (own[:, :1] / own)
     lags = np.arange(int(_RATE_HZ / _HIGHEST_HZ), longest - 1)
     height, shift = _parabolas(strength, lags)
-    score = height - _OCTAVE_COST * np.log2(lags * (_LOWEST_HZ / _RATE_HZ))
-    best = np.argmax(score, axis=1)
+    cost = _OCTAVE_COST * np.log2(lags * (_LOWEST_HZ / _RATE_HZ))
+    best = np.argmax(height - cost.astype(np.float32), axis=1)
     rows = np.arange(len(frames))
     loudness = np.abs(frames).max(axis=1)
     voiced = (height[rows, best] >= _VOICED) & (loudness >= _SILENCE * loudness.max())
@@ -100,14 +100,15 @@ def _parabolas(values: FloatArray, at: NDArray[np.intp]) -> tuple[FloatArray, Fl
 
 def _speech_frames(samples: FloatArray, speech: NDArray[np.bool_]) -> FloatArray:
     """Frames that are speech throughout and not all zero, (frames, 320), of sound at 8 kHz."""
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
+    frames: FloatArray = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
     spoken = np.lib.stride_tricks.sliding_window_view(speech, _FRAME)[::_HOP].all(axis=1)
-    chosen: FloatArray = frames[spoken]
-    return chosen[np.abs(chosen).max(axis=1, initial=0) > 0]
+    frames = frames[spoken]
+    sounding: NDArray[np.bool_] = np.abs(frames).max(axis=1, initial=0) > 0
+    return frames[sounding]
 
 
 def _autocorrelation(frames: FloatArray) -> FloatArray:
     spectrum = np.fft.rfft(frames, _FFT, axis=1)
-    power = np.square(np.abs(spectrum))
+    power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
     correlation: FloatArray = np.fft.irfft(power, _FFT, axis=1).astype(np.float32, copy=False)
     return correlation
