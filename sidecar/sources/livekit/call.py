@@ -1,6 +1,7 @@
 """A LiveKit room observed: implements `CallSource`."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -12,6 +13,7 @@ from sidecar.clock import Clock
 from sidecar.errors import CredentialsRefused, InvariantBroken, TrackUnavailable, Unavailable
 from sidecar.sources.livekit.events import RoomEvents
 from sidecar.sources.livekit.layers import VideoQuality
+from sidecar.sources.livekit.logs import without_tokens
 from sidecar.sources.livekit.mapping import QUALITIES, is_encrypted
 from sidecar.sources.livekit.options import LiveKitOptions
 from sidecar.sources.livekit.subscriptions import ReceivedTrack, Subscriptions
@@ -131,9 +133,10 @@ class LiveKitCall:
         try:
             await self._room.connect(self._url, self._token, options)
         except rtc.ConnectError as error:
-            if any(code in error.message for code in ("401", "403")):
-                raise CredentialsRefused(f"LiveKit at {self._url} refused the token: {error.message}") from error
-            raise Unavailable(f"LiveKit at {self._url} cannot be reached: {error.message}") from error
+            message = without_tokens(error.message)  # the SDK's message quotes the token; so no `from error`
+            if re.search(r"\b40[13]\b", message):
+                raise CredentialsRefused(f"LiveKit at {self._url} refused the token: {message}") from None
+            raise Unavailable(f"LiveKit at {self._url} cannot be reached: {message}") from None
         self._events.begin(self._room)
 
     def _publication(

@@ -131,8 +131,8 @@ class VideoTap:
         if not self._permit.live:
             self._drop("revoked")
             raise StopAsyncIteration
-        # The SDK stamps frames with the same monotonic clock as ours.
-        media_time_s = event.timestamp_us / 1e6 - self._epoch_started_s
+        # The SDK's stamp is on our own monotonic clock; it is when the frame is due for display, up to 10 ms ahead.
+        media_time_s = min(event.timestamp_us / 1e6, arrived_s) - self._epoch_started_s
         return VideoFrame(upright_rgb(event.frame, cast(int, event.rotation)), media_time_s, arrived_s, self._permit)
 
     async def _accept(self, event: rtc.VideoFrameEvent) -> None:
