@@ -22,9 +22,6 @@ from sidecar.sources.livekit.options import LiveKitOptions
 from sidecar.types import Options
 
 _REPOSITORY: Final = Path(__file__).parents[1]
-_KNOWN: Final = frozenset(
-    {"SIDECAR_CONFIG", "SIDECAR_HTTP", "SIDECAR_STATE", "SIDECAR_MODELS", "SIDECAR_DATA", "SIDECAR_WORKER"}
-)
 
 
 class Tree(Options, frozen=True):
@@ -64,9 +61,6 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment and the file it names. Raises `ConfigurationError` naming what to change."""
     env = os.environ if environ is None else environ
-    unknown = sorted(name for name in env if name.startswith("SIDECAR_") and name not in _KNOWN)
-    if unknown:
-        raise ConfigurationError(f"{', '.join(unknown)}: unknown; known are {', '.join(sorted(_KNOWN))}")
     host, port = _address(env.get("SIDECAR_HTTP") or "127.0.0.1:8080")
     return Settings(
         tree=_read_tree(env.get("SIDECAR_CONFIG")),

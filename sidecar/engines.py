@@ -80,6 +80,9 @@ class Engines:
         delay_s = max((batcher.queue_delay_s for batcher in self._batchers), default=0.0)
         return min(1.0, delay_s / self._options.max_age_s)
 
+    def face(self) -> None:
+        return None
+
     def voice(self) -> VoiceStage | None:
         if self._voice is None:
             return None

@@ -2,12 +2,13 @@
 
 A line is RFC 8785 canonical JSON; its `hash` is the SHA-256 of the same object without `hash`, its `prev` the
 hash of the line before (64 zeros for the first). People and rooms appear as random references; the file beside
-it, `EPOCH.names.jsonl`, maps these to names and can be erased without breaking the chain.
+it, `EPOCH.names.ndjson`, maps these to names and can be erased without breaking the chain.
 """
 
 import hashlib
 import os
 import secrets
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -23,19 +24,26 @@ GENESIS: Final = "0" * 64
 
 
 class AuditChain:
-    """The chain of one room and epoch, open for appending. Each line is on disk before its call returns."""
+    """The chain of one room and epoch, open for appending.
+
+    A line is with the system before its call returns, so that it outlives the process; a thread forces it to disk,
+    so that a slow disk does not hold up the event loop. A disk that fails is raised by the next call.
+    """
 
     def __init__(self, folder: Path, room: str, epoch: str, clock: Clock) -> None:
         """`folder` is `SIDECAR_STATE/audit`. Raises `OSError` when it cannot be written."""
         place = folder / hashlib.sha256(room.encode()).hexdigest()[:32]
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = place / f"{epoch}.jsonl"
-        self._names_path = place / f"{epoch}.names.jsonl"
+        self._names_path = place / f"{epoch}.names.ndjson"
         self._epoch = epoch
         self._clock = clock
         self._count = 0
         self._head = GENESIS
         self._refs: dict[str, str] = {}
+        self._dirty = False
+        self._syncs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+        self._sync: Future[None] | None = None
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._room_ref = self._name(room, "room")
 
@@ -51,7 +59,10 @@ class AuditChain:
         return self._head
 
     def record(self, kind: AuditKind, *, identity: str | None = None, **fields: Any) -> None:
-        """Append one line. `fields` are those of the interface: modality, permit, source, track_sid, ..."""
+        """Append one line. `fields` are those of the interface: modality, permit, source, track_sid, ...
+
+        Raises `OSError` when the disk refuses.
+        """
         entry: dict[str, Any] = {
             "n": self._count,
             "time": rfc3339(self._clock.wall()),
@@ -65,15 +76,29 @@ class AuditChain:
             entry["person_ref"] = self._refs.get(identity) or self._name(identity, "person")
         entry["hash"] = _digest(entry)
         os.write(self._file, rfc8785.dumps(entry) + b"\n")
-        os.fsync(self._file)
+        self._sync_soon()
         self._head = entry["hash"]
         self._count += 1
 
     def close(self) -> None:
-        """Idempotent."""
+        """Force what was written to disk. Idempotent."""
         if self._file >= 0:
+            self._syncs.shutdown(wait=True)
+            os.fsync(self._file)
             os.close(self._file)
             self._file = -1
+
+    def _sync_soon(self) -> None:
+        self._dirty = True
+        if self._sync is None or self._sync.done():
+            if self._sync is not None:
+                self._sync.result()
+            self._sync = self._syncs.submit(self._sync_while_dirty)
+
+    def _sync_while_dirty(self) -> None:
+        while self._dirty:
+            self._dirty = False
+            os.fsync(self._file)
 
     def _name(self, name: str, what: str) -> str:
         reference = secrets.token_hex(8)

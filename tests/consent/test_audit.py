@@ -34,7 +34,7 @@ def test_the_log_names_nobody_and_the_names_lie_beside_it(chain):
     assert "Anna" not in log
     assert ROOM not in log
     references = {json.loads(line).get("person_ref") for line in log.splitlines()} - {None}
-    names = [json.loads(line) for line in chain.path.with_suffix(".names.jsonl").read_text().splitlines()]
+    names = [json.loads(line) for line in chain.path.with_suffix(".names.ndjson").read_text().splitlines()]
     assert {entry["ref"]: entry["name"] for entry in names if entry["kind"] == "person"} == {
         references.pop(): "Anna Müller"
     }
