@@ -17,6 +17,11 @@ _log = logging.getLogger(__name__)
 
 _CPU: Final = "CPUExecutionProvider"
 _FATAL: Final = 4  # ONNX Runtime's severity: failures reach us as exceptions, so nothing need be printed
+_OPENVINO: Final = {
+    "device_type": "CPU",
+    "num_streams": "1",  # with num_of_threads, keeps its pool from taking every core
+    "precision": "FP32",  # never bfloat16 where a CPU has it: figures are those of the evaluation
+}
 _ORT_TYPES: Final = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -103,10 +108,7 @@ def _candidates(spec: ModelSpec, threads: int) -> list[tuple[str, dict[str, str]
     wanted: list[tuple[str, dict[str, str]]] = []
     if spec.provider == "auto":
         wanted.append(("CUDAExecutionProvider", {}))
-        # One stream and our thread count, so that the provider's own pool does not take every core.
-        wanted.append(
-            ("OpenVINOExecutionProvider", {"device_type": "CPU", "num_of_threads": str(threads), "num_streams": "1"})
-        )
+        wanted.append(("OpenVINOExecutionProvider", {**_OPENVINO, "num_of_threads": str(threads)}))
     available = ort.get_available_providers()
     return [*((name, options) for name, options in wanted if name in available), (_CPU, {})]
 
