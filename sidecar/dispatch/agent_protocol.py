@@ -22,7 +22,7 @@ from sidecar.errors import ConfigurationError, CredentialsRefused, Unavailable
 from sidecar.types import Options
 
 _OPEN_TIMEOUT_S = 10.0
-_KEEPALIVE_S = 5.0
+_KEEPALIVE_S = 10.0
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 

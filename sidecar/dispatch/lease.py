@@ -3,7 +3,7 @@
 A lease tells that somebody is alive. It excludes nobody: exclusion is LiveKit's, by the observer's identity.
 """
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Final, Protocol
@@ -17,7 +17,7 @@ from sidecar.types import Options
 
 WATCHER_KEY: Final = "engagement:watcher"
 
-_log = logging.getLogger(__name__)
+_ANSWER_WITHIN_S: Final = 2.0
 
 # KEYS[1] lease; ARGV[1] holder, ARGV[2] milliseconds. A lease that ran out unseen (a pause, a restarted Redis) is
 # taken up again; somebody else's is left alone. Returns who holds it now.
@@ -90,9 +90,10 @@ class RedisLeases:
 
 @asynccontextmanager
 async def redis_errors() -> AsyncIterator[None]:
-    """Translate what the Redis client raises into `CredentialsRefused` or `Unavailable`."""
+    """Translate what the Redis client raises into `CredentialsRefused` or `Unavailable`; wait 2 s for it at most."""
     try:
-        yield
+        async with asyncio.timeout(_ANSWER_WITHIN_S):  # the client's own retries may take longer than a lease lives
+            yield
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         raise CredentialsRefused(f"Redis refused the credentials: {error}") from error
     except (RedisError, OSError, TimeoutError) as error:

@@ -114,6 +114,8 @@ class AgentWorker:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                if self._state is WorkerState.DRAINING:  # told to before it began
+                    return
                 self._serving = group.create_task(self._serve(group))
         finally:
             self._state = WorkerState.STOPPED

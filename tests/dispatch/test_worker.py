@@ -245,3 +245,11 @@ async def test_draining_does_not_wait_for_ever() -> None:
         await bench.worker.drain()
         await asyncio.wait_for(run, 5)
         assert bench.worker.rooms == ()
+
+
+async def test_draining_before_the_run_is_no_run() -> None:
+    async with agent_server() as (server, address):
+        bench = Bench(address)
+        await bench.worker.drain()
+        await asyncio.wait_for(bench.worker.run(), 5)
+        assert server.registrations == []

@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from aiohttp import web
 from livekit import api, rtc
 from redis.asyncio import Redis
 
-from sidecar.demo.servers import LiveKitProcess, RedisProcess
+from sidecar.demo.servers import LiveKitProcess, RedisProcess, free_port
 from sidecar.dispatch.lease import RedisLeases, room_key
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.rooms import LiveKitRooms
+from sidecar.dispatch.webhooks import Webhooks
 from sidecar.errors import ConfigurationError, CredentialsRefused, Unavailable
+from sidecar.telemetry import Telemetry
 from tests.dispatch.contracts import check_lease_store, check_one_of_many_claims_wins, check_room_service
 from tests.integration.dispatch_worker import room_options
 
@@ -204,17 +207,28 @@ async def test_wrong_redis_password_is_refused(fleet: Fleet) -> None:
             await RedisLeases(redis).holders(["engagement:watcher"])
 
 
-async def test_rooms_of_the_real_server() -> None:
+async def test_rooms_and_webhooks_of_the_real_server() -> None:
+    woken: list[str] = []
+    port = free_port()
     try:
-        process = LiveKitProcess()
+        process = LiveKitProcess({"webhook": {"api_key": "devkey", "urls": [f"http://127.0.0.1:{port}/hook"]}})
     except ConfigurationError as error:
         pytest.skip(str(error))
+
+    async def heard() -> bool:
+        return "one" in woken
+
     with process:
         server = process.server
-        observer = rtc.Room()
-        grants = api.VideoGrants(room_join=True, room="one", hidden=True, can_publish=False)
-        token = api.AccessToken(server.api_key, server.api_secret).with_identity(AGENT).with_grants(grants)
-        async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client, people_in(server, "one"):
+        async with (
+            receiving(Webhooks(server, woken.append, Telemetry()), port),
+            api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client,
+            people_in(server, "one"),
+        ):
+            await until(heard, within_s=5)
+            observer = rtc.Room()
+            grants = api.VideoGrants(room_join=True, room="one", hidden=True, can_publish=False)
+            token = api.AccessToken(server.api_key, server.api_secret).with_identity(AGENT).with_grants(grants)
             await observer.connect(server.url, token.to_jwt(), room_options())
             await check_room_service(LiveKitRooms(client, server, AGENT), "one")
             await observer.disconnect()
@@ -224,3 +238,15 @@ async def test_rooms_of_the_real_server() -> None:
     async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await LiveKitRooms(client, server, AGENT).rooms()
+
+
+@asynccontextmanager
+async def receiving(webhooks: Webhooks, port: int) -> AsyncIterator[None]:
+    """An HTTP server that takes webhooks."""
+    application = web.Application()
+    application.router.add_post("/hook", webhooks.receive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield
+    await runner.cleanup()
