@@ -1,0 +1,32 @@
+import aiohttp
+import pytest
+
+from sidecar.demo.servers import free_port
+from sidecar.errors import ConfigurationError
+from sidecar.http import serve_http
+from sidecar.telemetry import Telemetry
+
+
+async def get(port, path):
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        return response.status, await response.text()
+
+
+async def test_readiness_follows_the_checks():
+    port, checks = free_port(), {"models": "ok", "livekit": "failed", "redis": "ok"}
+    async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=lambda: checks):
+        assert (await get(port, "/healthz"))[0] == 200
+        assert (await get(port, "/readyz"))[0] == 503
+        checks.update(livekit="ok", redis="degraded")
+        status, body = await get(port, "/readyz")
+        assert status == 200
+        assert '"redis": "degraded"' in body
+        assert "sidecar_latency_seconds_bucket" in (await get(port, "/metrics"))[1]
+
+
+async def test_a_port_in_use_is_named():
+    port = free_port()
+    async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=dict):
+        with pytest.raises(ConfigurationError, match="SIDECAR_HTTP"):
+            async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=dict):
+                pass
