@@ -1,0 +1,183 @@
+"""The face recipe: schedule, augmentation, model, scores, calibration, and the published weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.datasets import data_root, ferplus
+from models.evaluate import face as evaluation
+from models.evaluate.face_scores import calibration_error, score
+from models.train import face, face_augment
+from models.train.face_model import FaceVit, standardised
+from models.train.face_publish import choose, fit_temperature, free_energy
+
+present = pytest.mark.skipif(not (data_root() / "face").is_dir(), reason="FER+ is not in the data folder")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small batches on several threads wait for each other more than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small_model() -> FaceVit:
+    return FaceVit(width=16, depth=1, heads=2, stem=(4, 4, 8))
+
+
+def gradient_faces(count: int) -> torch.Tensor:
+    """A bright upper left corner: mirrored, turned and shifted faces differ."""
+    row = torch.linspace(255, 0, 48)
+    return ((row + row[:, None]) / 2).repeat(count, 1, 1, 1)
+
+
+def test_the_rate_rises_falls_and_ends_at_nothing() -> None:
+    rates = [face.rate(step / 100) for step in range(101)]
+    peak = rates.index(max(rates))
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(face.PEAK_RATE)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_pictures_grow_to_full_size() -> None:
+    sides = [face.side_px(step / 20) for step in range(21)]
+    assert sides == sorted(sides)
+    assert (sides[0], sides[-1]) == (32, 48)
+
+
+@pytest.mark.parametrize("kind", ["reframed", "dimmed", "softened", "compressed", "hidden"])
+def test_each_augmentation_changes_faces_and_keeps_their_shape(kind: str) -> None:
+    torch.manual_seed(0)
+    faces = gradient_faces(64) * 0.5 + torch.rand(64, 1, 48, 48) * 100
+    changed = getattr(face_augment, kind)(faces)
+    assert changed.shape == faces.shape
+    assert torch.isfinite(changed).all()
+    assert (changed - faces).abs().mean() > 1
+
+
+def test_reframing_stays_within_the_framing_error() -> None:
+    torch.manual_seed(0)
+    faces = torch.zeros(200, 1, 48, 48)
+    faces[:, :, 22:26, 22:26] = 255
+    moved = face_augment.reframed(faces)[:, 0]
+    at = torch.arange(48.0) - 23.5
+    mass = moved.sum((1, 2))
+    offsets = torch.stack(((moved.sum(1) * at).sum(1), (moved.sum(2) * at).sum(1)), 1) / mass[:, None]
+    limit = face_augment.SHIFT * 48 * (1 + face_augment.SCALE) * 1.25  # turning moves the corner of the range outwards
+    assert 2 < offsets.abs().max() < limit
+
+
+def test_coarse_coding_loses_fine_detail_and_keeps_the_mean_of_blocks() -> None:
+    torch.manual_seed(0)
+    faces = 128 + torch.randn(32, 1, 48, 48) * 3
+    coded = face_augment.compressed(faces)
+    assert coded.var() < faces.var()
+    assert (coded.mean((1, 2, 3)) - faces.mean((1, 2, 3))).abs().max() < 2
+
+
+def test_augmented_faces_are_luma() -> None:
+    torch.manual_seed(0)
+    worn = face_augment.augment((gradient_faces(128)).byte())
+    assert worn.dtype == torch.float32
+    assert worn.min() >= 0
+    assert worn.max() <= 255
+
+
+def test_exposure_makes_no_difference() -> None:
+    faces = torch.rand(2, 1, 48, 48) * 100 + 20
+    torch.testing.assert_close(standardised(faces * 0.5 + 10), standardised(faces), rtol=1e-4, atol=1e-4)
+    assert standardised(torch.full((1, 1, 48, 48), 7.0)).abs().max() == 0
+
+
+@pytest.mark.parametrize("side", [32, 40, 48])
+def test_the_model_takes_the_sides_it_trains_on(side: int) -> None:
+    outputs = small_model()(torch.randint(0, 256, (3, 1, side, side), dtype=torch.uint8))
+    assert outputs.logits.shape == (3, 8)
+    assert outputs.embedding.shape == (3, 16)
+
+
+def test_a_resumed_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    def run(epochs: range, restore: bool) -> FaceVit:
+        torch.manual_seed(1)
+        model = small_model()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+        if restore:
+            assert face.restore(tmp_path / "checkpoint.pt", model, optimizer) == [{"train_loss": 1.0}]
+        for epoch in epochs:
+            face.train(model, data, optimizer, epoch / 2, 1 / 2)
+            face.save(tmp_path / "checkpoint.pt", model, optimizer, [{"train_loss": 1.0}])
+        return model
+
+    data = (torch.randint(0, 256, (64, 1, 48, 48), dtype=torch.uint8), torch.eye(8)[torch.arange(64) % 8])
+    whole = run(range(2), restore=False).state_dict()
+    run(range(1), restore=False)
+    parts = run(range(1, 2), restore=True).state_dict()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_training_learns_to_tell_two_patterns_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face, "PEAK_RATE", 1e-2)
+    torch.manual_seed(0)
+    stripes = (torch.arange(48) // 6 % 2 * 255).byte().expand(48, 48)
+    faces = torch.stack([stripes, stripes.T] * 128)[:, None]
+    data = faces, torch.eye(8)[torch.tensor([0, 1] * 128)]
+    model = small_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    for epoch in range(6):
+        face.train(model, data, optimizer, epoch / 6, 1 / 6)
+    assert face.validate(model, data)[1] > 0.95
+
+
+def test_scores_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1])
+    logits = np.array([[4, 0, 0], [4, 0, 0], [0, 4, 0], [0, 4, 0]], np.float32)
+    figures = score(logits, labels, 1.0)
+    assert figures["accuracy"] == pytest.approx(3 / 4)
+    assert figures["uar"] == pytest.approx((2 / 3 + 1) / 2)
+    assert figures["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    shares = np.array([[0.9, 0.1]] * 10)
+    assert calibration_error(shares, np.array([0] * 9 + [1])) == pytest.approx(0, abs=1e-9)
+    assert calibration_error(shares, np.array([0] * 5 + [1] * 5)) == pytest.approx(0.4)
+
+
+def test_the_temperature_undoes_overconfidence() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (4000, 8)).astype(np.float32)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([random.choice(8, p=row / row.sum()) for row in shares.astype(np.float64)])
+    assert fit_temperature(logits, labels) == pytest.approx(1, rel=0.08)
+    assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.08)
+
+
+def test_free_energy_is_high_where_nothing_speaks() -> None:
+    energy = free_energy(np.array([[9, 0, 0], [0, 0, 0]], np.float32), 1.5)
+    assert energy[0] < energy[1] == pytest.approx(-1.5 * np.log(3))
+
+
+@pytest.mark.parametrize(("accuracy", "ms", "chosen"), [(0.79, 0.5, "int8"), (0.78, 0.5, "fp32"), (0.80, 2.0, "fp32")])
+def test_int8_must_be_faster_and_all_but_as_good(accuracy: float, ms: float, chosen: str) -> None:
+    compared = {"fp32": {"a_accuracy": 0.795, "a_ms": 1.0}, "int8": {"a_accuracy": accuracy, "a_ms": ms}}
+    assert choose(compared) == chosen  # type: ignore[arg-type]
+
+
+@present
+def test_the_published_weights_reach_the_floor_also_on_call_like_faces() -> None:
+    spec = evaluation.entry()
+    predict = evaluation.predictor(evaluation.open_model(spec))
+    data = ferplus.load("test").labelled()
+    figures = score(predict(data.images), data.labels(), spec.calibration.temperature)
+    assert figures["accuracy"] >= 0.72
+    assert figures["accuracy"] == pytest.approx(spec.metrics["accuracy"], abs=0.005)
+    assert figures["ece"] < 0.05
+    worn = score(predict(evaluation.call_like(data.images)), data.labels(), 1.0)
+    assert worn["accuracy"] >= 0.62
