@@ -51,14 +51,15 @@ class SimulatedParticipant:
     """A participant in a call, joined by `joined`."""
 
     def __init__(self, room: rtc.Room, media: Path, voice: Path | None) -> None:
-        self._room = room
+        self.room = room
+        """The call as the SDK shows it to this participant."""
         self._media = media
         self._voice = voice
         self._published: dict[str, _Published] = {}
 
     @property
     def identity(self) -> str:
-        return self._room.local_participant.identity
+        return self.room.local_participant.identity
 
     async def publish(self, kind: str) -> None:
         """Publish the camera (`video`, two simulcast layers) or the microphone (`audio`), where the media have it."""
@@ -75,7 +76,7 @@ class SimulatedParticipant:
         if published is not None:
             published.feeding.cancel()
             await asyncio.wait((published.feeding,))
-            await self._room.local_participant.unpublish_track(published.track.sid)
+            await self.room.local_participant.unpublish_track(published.track.sid)
 
     def mute(self, kind: str, muted: bool) -> None:
         """Mute or unmute a published track; its media run on unseen and unheard."""
@@ -87,7 +88,7 @@ class SimulatedParticipant:
 
     async def consent(self, words: str) -> None:
         """Set the consent attribute, as `face,voice,text`."""
-        await self._room.local_participant.set_attributes({CONSENT_ATTRIBUTE: words})
+        await self.room.local_participant.set_attributes({CONSENT_ATTRIBUTE: words})
 
     async def play(self, media: Path) -> None:
         """Publish other media from now on, in tracks of their own."""
@@ -108,7 +109,7 @@ class SimulatedParticipant:
                 "lk.transcribed_track_id": microphone.track.sid if microphone else "",
                 "lk.transcription_final": final,
             }
-            await self._room.local_participant.send_text(words, topic="lk.transcription", attributes=attributes)
+            await self.room.local_participant.send_text(words, topic="lk.transcription", attributes=attributes)
 
     async def leave(self) -> None:
         """Stop the media, then leave the call."""
@@ -116,7 +117,7 @@ class SimulatedParticipant:
             published.feeding.cancel()
         await asyncio.gather(*(published.feeding for published in self._published.values()), return_exceptions=True)
         self._published.clear()
-        await self._room.disconnect()
+        await self.room.disconnect()
 
     async def _publish_camera(self) -> None:
         source = rtc.VideoSource(*_DECLARED_PX)
@@ -126,14 +127,14 @@ class SimulatedParticipant:
             simulcast=True,
             video_encoding=rtc.VideoEncoding(max_bitrate=_BITS_PER_SECOND, max_framerate=FPS),
         )
-        await self._room.local_participant.publish_track(track, options)
+        await self.room.local_participant.publish_track(track, options)
         self._published[VIDEO] = _Published(track, asyncio.create_task(_show(source, pictures(self._media))))
 
     async def _publish_microphone(self) -> None:
         source = rtc.AudioSource(SPEECH_RATE_HZ, 1, queue_size_ms=_QUEUE_MS)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await self._room.local_participant.publish_track(track, options)
+        await self.room.local_participant.publish_track(track, options)
         task = asyncio.create_task(_speak(source, speech(self._voice or self._media)))
         self._published[AUDIO] = _Published(track, task)
 

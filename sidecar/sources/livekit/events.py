@@ -22,12 +22,18 @@ _CAPACITY: Final = 4096
 
 
 class RoomEvents:
-    """The events of one room, in order. Bounded: transcripts give way first; a room that floods the rest is ended."""
+    """The events of one room, in order. Bounded: transcripts give way first; a room that floods the rest is ended.
+
+    When the SDK has to join anew it reports everybody as gone and then as new: who is back by the end of it never
+    left. Tracks do end and begin again, because their subscriptions did.
+    """
 
     def __init__(self, room: rtc.Room, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._queue: asyncio.Queue[CallEvent] = asyncio.Queue()
         self._ended = False
+        self._reconnecting = False
+        self._perhaps_gone: set[str] = set()
         room.on("participant_connected", self._participant)
         room.on("participant_disconnected", self._participant_left)
         room.on("participant_attributes_changed", self._attributes)
@@ -35,6 +41,8 @@ class RoomEvents:
         room.on("track_unpublished", self._track_ended)
         room.on("track_muted", self._track_muted)
         room.on("track_unmuted", self._track_muted)
+        room.on("reconnecting", self._reconnects)
+        room.on("reconnected", self._reconnected)
         room.on("disconnected", self._disconnected)
 
     def begin(self, room: rtc.Room) -> None:
@@ -68,10 +76,23 @@ class RoomEvents:
         self._queue.put_nowait(event)
 
     def _participant(self, participant: rtc.RemoteParticipant) -> None:
+        self._perhaps_gone.discard(participant.identity)
         self._put(ParticipantChanged(participant_of(participant)))
 
     def _participant_left(self, participant: rtc.RemoteParticipant) -> None:
-        self._put(ParticipantLeft(participant.identity))
+        if self._reconnecting:
+            self._perhaps_gone.add(participant.identity)
+        else:
+            self._put(ParticipantLeft(participant.identity))
+
+    def _reconnects(self) -> None:
+        self._reconnecting = True
+
+    def _reconnected(self) -> None:
+        self._reconnecting = False
+        for identity in self._perhaps_gone:
+            self._put(ParticipantLeft(identity))
+        self._perhaps_gone.clear()
 
     def _attributes(self, _changed: Mapping[str, str], participant: rtc.Participant) -> None:
         if isinstance(participant, rtc.RemoteParticipant):
