@@ -90,7 +90,13 @@ class RedisLeases:
 
 @asynccontextmanager
 async def redis_errors() -> AsyncIterator[None]:
-    """Translate what the Redis client raises into `CredentialsRefused` or `Unavailable`; wait 2 s for it at most."""
+    """Translate what the Redis client raises into `CredentialsRefused` or `Unavailable`; wait 2 s for it at most.
+
+    The client sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes together
+    with the result (CPython issue 86296); it is raised here after all, or a cancelled task would go on for ever.
+    """
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S):  # the client's own retries may take longer than a lease lives
             yield
@@ -98,6 +104,9 @@ async def redis_errors() -> AsyncIterator[None]:
         raise CredentialsRefused(f"Redis refused the credentials: {error}") from error
     except (RedisError, OSError, TimeoutError) as error:
         raise Unavailable(f"Redis cannot be reached: {error or type(error).__name__}") from error
+    finally:
+        if task and task.cancelling() > cancelled:
+            raise asyncio.CancelledError
 
 
 def _text(value: bytes | str) -> str:

@@ -59,11 +59,12 @@ class Fleet:
     def signal(self, name: str, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit status."""
         worker = self.workers.pop(name)
-        worker.send_signal(number)
-        status = worker.wait(15)
-        assert worker.stdout is not None
-        worker.stdout.close()
-        return status
+        with worker:
+            worker.send_signal(number)
+            try:
+                return worker.wait(15)
+            finally:
+                worker.kill()
 
     def stop(self) -> None:
         for name in list(self.workers):
