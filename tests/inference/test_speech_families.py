@@ -1,6 +1,5 @@
 """The wav2vec2 family behind the voice contract: the real architecture, tiny, with random weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +46,10 @@ class Wav2Vec2Head(torch.nn.Module):  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
-def random_wav2vec2() -> Iterator["torch.nn.Module"]:
+def random_wav2vec2() -> "torch.nn.Module":
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    yield Wav2Vec2Head().eval()
+    return Wav2Vec2Head().eval()
 
 
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
