@@ -1,7 +1,7 @@
 """The loaded pack: one owner per model, shared by the stages of all people in all rooms."""
 
 import asyncio
-import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,12 @@ import msgspec
 from sidecar.clock import Clock
 from sidecar.fusion.calibration import Calibration
 from sidecar.inference.batcher import Batcher, BatcherOptions
+from sidecar.inference.blazeface import FaceDetector
 from sidecar.inference.collation import Collation, Padded, Whole
+from sidecar.inference.encoder import Model
+from sidecar.inference.face_mesh import FaceMesh
+from sidecar.inference.face_vit import FaceVit
+from sidecar.inference.iris import IrisTracker
 from sidecar.inference.language import LanguageIdentifier
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import ModelSpec
@@ -20,12 +25,12 @@ from sidecar.inference.pack import Licence, load_pack
 from sidecar.inference.silero import SileroVad
 from sidecar.inference.speech import SpeechEncoder
 from sidecar.inference.text_sentiment import TextEncoder
+from sidecar.inference.timed import Timed
+from sidecar.stages.face import FaceNetworks, FaceOptions, FaceStage
 from sidecar.stages.text import TextStage
 from sidecar.stages.voice import VoiceOptions, VoiceStage
 from sidecar.telemetry import Telemetry
 from sidecar.types import Modality, Options
-
-log = logging.getLogger(__name__)
 
 _WHOLE: Final = BatcherOptions(max_batch=1)
 
@@ -42,6 +47,7 @@ class EngineOptions(Options, frozen=True):
     max_age_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
     """Units older than this when their turn comes are shed."""
     batcher: BatcherOptions = BatcherOptions()
+    face: FaceOptions = FaceOptions()
     voice: VoiceOptions = VoiceOptions()
 
 
@@ -64,6 +70,7 @@ class Engines:
         """Raises `PackError`."""
         async with AsyncExitStack() as opening:
             self._pack = await asyncio.to_thread(load_pack, self._folder, self._options.licence)
+            await self._open_face(opening)
             await self._open_voice(opening)
             await self._open_text(opening)
             self._open = opening.pop_all()
@@ -80,8 +87,20 @@ class Engines:
         delay_s = max((batcher.queue_delay_s for batcher in self._batchers), default=0.0)
         return min(1.0, delay_s / self._options.max_age_s)
 
-    def face(self) -> None:
-        return None
+    def face(self) -> FaceStage | None:
+        if self._face is None:
+            return None
+        networks, encoder, calibration, models = self._face
+        return FaceStage(
+            networks,
+            encoder,
+            calibration,
+            models=models,
+            options=self._options.face,
+            max_age_s=self._max_age_s,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
 
     def voice(self) -> VoiceStage | None:
         if self._voice is None:
@@ -93,6 +112,19 @@ class Engines:
 
     def text(self) -> TextStage | None:
         return None if self._text is None else TextStage(*self._text)
+
+    async def _open_face(self, opening: AsyncExitStack) -> None:
+        spec = self._pack.choose(Modality.FACE, "encoder", self._options.face_model)
+        geometry = [self._pack.choose(Modality.FACE, role) for role in ("detector", "landmarks", "iris")]
+        specs = [each for each in (spec, *geometry) if each is not None]
+        self._face = None
+        if spec is None or len(specs) < 4:
+            return
+        detector, mesh, iris = [await self._timed(each) for each in specs[1:]]
+        thread = opening.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="faces"))
+        networks = FaceNetworks(FaceDetector(detector), FaceMesh(mesh), IrisTracker(iris), thread)
+        encoder = FaceVit(spec, await self._batcher(opening, spec, self._options.batcher), self._max_age_s)
+        self._face = (networks, encoder, Calibration(spec), {each.name: each.sha256 for each in specs})
 
     async def _open_voice(self, opening: AsyncExitStack) -> None:
         spec = self._pack.choose(Modality.VOICE, "encoder", self._options.voice_model)
@@ -113,6 +145,10 @@ class Engines:
         batcher = await self._batcher(opening, spec, self._options.batcher, Padded())
         encoder = TextEncoder(spec, self._pack.extra(spec, "tokenizer"), identifier, batcher, self._max_age_s)
         self._text = (encoder, Calibration(spec), {spec.name: spec.sha256}, spec.languages[0])
+
+    async def _timed(self, spec: ModelSpec) -> Model:
+        model = await asyncio.to_thread(OrtModel, spec, self._pack.path(spec), self._options.threads)
+        return Timed(model, self._telemetry.inference.labels(spec.name))
 
     async def _batcher(
         self, opening: AsyncExitStack, spec: ModelSpec, options: BatcherOptions, collation: Collation | None = None

@@ -48,6 +48,15 @@ class Stage(Protocol[Unit_contra]):
         ...
 
 
+class SeeingStage(Stage[VideoFrame], Protocol):
+    """The face stage also tells how large the face is in the picture."""
+
+    @property
+    def face_width_px(self) -> float | None:
+        """Of the newest face; None before the first."""
+        ...
+
+
 class HearingStage(Stage[AudioChunk], Protocol):
     """The voice stage also tells how the person takes part in the talk."""
 
@@ -59,7 +68,7 @@ class HearingStage(Stage[AudioChunk], Protocol):
 class StageFactory(Protocol):
     """Makes the stages of one person; None where the pack has no model for a modality."""
 
-    def face(self) -> Stage[VideoFrame] | None: ...
+    def face(self) -> SeeingStage | None: ...
     def voice(self) -> HearingStage | None: ...
     def text(self) -> Stage[TranscriptSegment] | None: ...
 
@@ -120,6 +129,11 @@ class ParticipantPipeline:
     async def see(self, frame: VideoFrame) -> None:
         """Take one picture of the person. Raises `PermitRevoked`."""
         await self._observe(Modality.FACE, self._face, frame)
+
+    @property
+    def face_width_px(self) -> float | None:
+        """Width of the newest face in its picture; None before the first."""
+        return self._face.face_width_px if self._face is not None else None
 
     async def hear(self, chunk: AudioChunk) -> None:
         """Take a run of the person's sound. Raises `PermitRevoked`."""

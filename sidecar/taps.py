@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from sidecar.consent.audit import AuditChain
 from sidecar.errors import PermitRevoked, TrackUnavailable
@@ -14,7 +14,15 @@ from sidecar.types import AudioChunk, CallEvent, Missing, Modality, Permit, Trac
 
 log = logging.getLogger(__name__)
 
-Unit = TypeVar("Unit")
+
+class VideoTap(Protocol):
+    """A camera's newest frames."""
+
+    def __aiter__(self) -> AsyncIterator[VideoFrame]: ...
+
+    def prefer(self, face_width_px: float) -> None:
+        """Ask for the smallest layer that shows a face, now this wide, large enough."""
+        ...
 
 
 class CallSource(Protocol):
@@ -28,7 +36,7 @@ class CallSource(Protocol):
         """A tap on a microphone; it ends with the track, the call or the permit. Raises `TrackUnavailable`."""
         ...
 
-    def open_video(self, track: Track, permit: Permit) -> AbstractAsyncContextManager[AsyncIterator[VideoFrame]]:
+    def open_video(self, track: Track, permit: Permit) -> AbstractAsyncContextManager[VideoTap]:
         """A tap on a camera, the newest frames only; ends as `open_audio` does."""
         ...
 
@@ -120,9 +128,9 @@ class Taps:
         self._audit.record("tap_opened", identity=self._identity, **proof)
         try:
             if modality is Modality.FACE:
-                await _feed(self._call.open_video(track, permit), self._pipeline.see)
+                await self._watch(track, permit)
             else:
-                await _feed(self._call.open_audio(track, permit), self._pipeline.hear)
+                await self._listen(track, permit)
         except PermitRevoked:
             log.debug("tap on %s ended: consent was revoked", track.sid)
         except TrackUnavailable as error:
@@ -130,10 +138,14 @@ class Taps:
         finally:
             self._audit.record("tap_closed", identity=self._identity, **proof)
 
+    async def _watch(self, track: Track, permit: Permit) -> None:
+        async with self._call.open_video(track, permit) as frames:
+            async for frame in frames:
+                await self._pipeline.see(frame)
+                if self._pipeline.face_width_px is not None:
+                    frames.prefer(self._pipeline.face_width_px)
 
-async def _feed(
-    tap: AbstractAsyncContextManager[AsyncIterator[Unit]], consume: Callable[[Unit], Awaitable[None]]
-) -> None:
-    async with tap as units:
-        async for unit in units:
-            await consume(unit)
+    async def _listen(self, track: Track, permit: Permit) -> None:
+        async with self._call.open_audio(track, permit) as chunks:
+            async for chunk in chunks:
+                await self._pipeline.hear(chunk)

@@ -16,6 +16,9 @@ class FakeTap:
         self.units: asyncio.Queue[AudioChunk | VideoFrame | None] = asyncio.Queue()
         self.open = True
 
+    def prefer(self, face_width_px: float) -> None:
+        self.preferred_px = face_width_px
+
     def __aiter__(self) -> AsyncIterator[AudioChunk | VideoFrame]:
         return self
 

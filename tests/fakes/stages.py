@@ -36,6 +36,7 @@ class FakeStage:
     def __init__(self, modality: Modality) -> None:
         self._modality = modality
         self.missing: Missing | None = None
+        self.face_width_px: float | None = 80.0
         self._permit: Permit | None = None
         self.models: Mapping[str, str] = {f"fake-{modality}": "0" * 64}
 
