@@ -107,7 +107,7 @@ async def test_a_voice(rig: Rig) -> None:
 async def test_words_of_any_length_in_one_batch_or_alone_score_alike(rig: Rig, identifier: LanguageIdentifier) -> None:
     """The random graph averages over its tokens, so the padding shows in its figures where it should not in a model's
     with a mask: the lengths here share one padded width."""
-    spec, batcher = await rig.open("text", collation=Padded())
+    spec, batcher = await rig.open("text", collation=Padded(multiple=16))
     encoder = TextEncoder(spec, rig.tokenizer, identifier, batcher, None)
     texts = ["So good", "so bad so bad", "good"]
     together = await asyncio.gather(*(encoder.encode(segment(text)) for text in texts))
