@@ -19,6 +19,7 @@ from sidecar.types import (
 )
 
 _CAPACITY: Final = 4096
+_DOUBT_S: Final = 0.5
 
 
 class RoomEvents:
@@ -80,16 +81,22 @@ class RoomEvents:
         self._put(ParticipantChanged(participant_of(participant)))
 
     def _participant_left(self, participant: rtc.RemoteParticipant) -> None:
-        if self._reconnecting:
-            self._perhaps_gone.add(participant.identity)
-        else:
+        if participant.disconnect_reason:
             self._put(ParticipantLeft(participant.identity))
+        else:  # without a reason from the server: perhaps the SDK is about to join anew, which it tells afterwards
+            self._perhaps_gone.add(participant.identity)
+            asyncio.get_running_loop().call_later(_DOUBT_S, self._settle_departures)
 
     def _reconnects(self) -> None:
         self._reconnecting = True
 
     def _reconnected(self) -> None:
         self._reconnecting = False
+        self._settle_departures()
+
+    def _settle_departures(self) -> None:
+        if self._reconnecting:
+            return
         for identity in self._perhaps_gone:
             self._put(ParticipantLeft(identity))
         self._perhaps_gone.clear()

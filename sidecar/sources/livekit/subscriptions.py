@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,11 +27,15 @@ class Subscriptions:
 
     def __init__(self, room: rtc.Room, timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        self._online = asyncio.Event()  # what is asked for during a reconnection gets lost
+        self._online.set()
         self._subscriptions: dict[str, _Subscription] = {}
         room.on("track_subscribed", self._arrived)
         room.on("track_unsubscribed", self._left)
         room.on("track_unpublished", self._unpublished)
         room.on("track_subscription_failed", self._failed)
+        room.on("reconnecting", self._online.clear)
+        room.on("reconnected", self._reconnected)
 
     @asynccontextmanager
     async def hold(self, publication: rtc.RemoteTrackPublication) -> AsyncIterator[ReceivedTrack]:
@@ -39,7 +43,7 @@ class Subscriptions:
         subscription = self._subscriptions.setdefault(publication.sid, _Subscription(publication))
         subscription.taps += 1
         try:
-            yield await subscription.begin(self._timeout_s)
+            yield await self._begin(subscription)
         finally:
             subscription.taps -= 1
             if subscription.taps == 0:
@@ -49,6 +53,21 @@ class Subscriptions:
         """End all subscriptions, because the call ended."""
         for subscription in self._subscriptions.values():
             subscription.lose()
+
+    async def _begin(self, subscription: "_Subscription") -> ReceivedTrack:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._online.wait()
+                return await subscription.begin()
+        except TimeoutError:
+            sid = subscription.publication.sid
+            raise TrackUnavailable(f"track {sid} did not arrive within {self._timeout_s:g} s") from None
+
+    def _reconnected(self) -> None:
+        self._online.set()
+        for subscription in self._subscriptions.values():
+            if subscription.taps == 0:
+                subscription.publication.set_subscribed(False)
 
     def _arrived(self, track: rtc.RemoteTrack, publication: rtc.RemoteTrackPublication) -> None:
         subscription = self._subscriptions.get(publication.sid)
@@ -78,26 +97,25 @@ class _Subscription:
 
     def __init__(self, publication: rtc.RemoteTrackPublication) -> None:
         self.taps = 0
-        self._publication = publication
+        self.publication = publication
         self._received: asyncio.Future[ReceivedTrack] | None = None
         self._gone: asyncio.Future[None] | None = None
 
-    async def begin(self, timeout_s: float) -> ReceivedTrack:
+    async def begin(self) -> ReceivedTrack:
         if self._gone is not None:  # an earlier subscription is still being taken down
             await asyncio.wait((self._gone,), timeout=_GONE_WITHIN_S)
             self._gone = None
         if self._received is None:
             self._received = asyncio.get_running_loop().create_future()
-            self._publication.set_subscribed(True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._received)
-        raise TrackUnavailable(f"track {self._publication.sid} did not arrive within {timeout_s:g} s")
+            self.publication.set_subscribed(True)
+        return await asyncio.shield(self._received)
 
     def end(self) -> None:
         received, self._received = self._received, None
-        self._publication.set_subscribed(False)
-        if received is not None and received.done() and received.exception() is None:
+        if received is None:  # lost before
+            return
+        self.publication.set_subscribed(False)
+        if received.done():
             self._gone = asyncio.get_running_loop().create_future()
 
     def arrive(self, track: rtc.RemoteTrack) -> None:
@@ -114,7 +132,7 @@ class _Subscription:
         if received is None:
             return
         if not received.done():
-            received.set_exception(TrackUnavailable(f"track {self._publication.sid} is gone"))
+            received.set_exception(TrackUnavailable(f"track {self.publication.sid} is gone"))
             received.exception()  # taken note of, even where no tap waits any more
         elif received.exception() is None and not received.result().lost.done():
             received.result().lost.set_result(None)
