@@ -18,8 +18,9 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, le=300)]
 class JudgementOptions(Options, frozen=True):
     """How long to wait before a room counts as unattended."""
 
-    grace_s: _Seconds = 3.0
-    """From a dispatch to its lease: the server's choice of a worker takes 0.2 s, the rest is for a busy machine."""
+    grace_s: _Seconds = 6.0
+    """From a dispatch to its lease. The server takes 0.2 s to choose a worker, but up to 5 s in a burst of dispatches;
+    one that is withdrawn meanwhile is served all the same, and then terminated."""
     confirm_s: _Seconds = 2.5
     """An observer is in the room but its lease is gone: more than one renewal, in case only Redis forgot."""
     standby_s: _Seconds = 6.0

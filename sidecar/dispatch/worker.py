@@ -97,6 +97,7 @@ class AgentWorker:
         self._serving: asyncio.Task[None] | None = None
         self._refusal: CredentialsRefused | None = None
         self._state = WorkerState.CONNECTING
+        self._was_registered = asyncio.Event()
 
     @property
     def state(self) -> WorkerState:
@@ -106,6 +107,10 @@ class AgentWorker:
     def rooms(self) -> tuple[str, ...]:
         """Rooms observed now."""
         return tuple(self._observations)
+
+    async def first_registration(self) -> None:
+        """Wait for it: what is dispatched before finds no worker and is tried again only seconds later."""
+        await self._was_registered.wait()
 
     async def run(self) -> None:
         """Stay registered and observe, until drained. Raises `CredentialsRefused`.
@@ -151,6 +156,7 @@ class AgentWorker:
         self._connection = connection
         if self._state is WorkerState.CONNECTING:
             self._state = WorkerState.REGISTERED
+            self._was_registered.set()
         _log.info("registered with %s as %s", self._server.url, self._options.registration.agent_name)
         try:
             async with asyncio.TaskGroup() as duties:

@@ -81,6 +81,7 @@ async def test_registers_as_a_hidden_subscriber_that_may_do_nothing_else() -> No
         permissions = {each.name: value for each, value in registration.allowed_permissions.ListFields()}
         assert permissions == {"hidden": True, "can_subscribe": True}
         assert bench.worker.state is WorkerState.REGISTERED
+        await asyncio.wait_for(bench.worker.first_registration(), 1)
     assert bench.worker.state is WorkerState.STOPPED
 
 

@@ -19,7 +19,7 @@ from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.observation import LeasedObserver
 from sidecar.dispatch.rooms import LiveKitRooms
 from sidecar.dispatch.watcher import Watcher, WatcherOptions
-from sidecar.dispatch.worker import AgentWorker, WorkerOptions, WorkerState
+from sidecar.dispatch.worker import AgentWorker, WorkerOptions
 from sidecar.telemetry import Telemetry
 
 
@@ -61,13 +61,12 @@ async def main(name: str, url: str, key: str, secret: str, redis_url: str) -> No
         async with api.LiveKitAPI(url, key, secret) as client, asyncio.TaskGroup() as group:
             rooms = LiveKitRooms(client, server, working.registration.agent_name)
             leading = Leadership(leases, name, ttl_s=watching.leader_ttl_s, lease_ttl_s=lease.ttl_s, clock=clock)
-            watcher = group.create_task(Watcher(rooms, leases, leading, watching, clock).run())
             running = group.create_task(worker.run())
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, lambda: group.create_task(worker.drain()))
-            while worker.state is WorkerState.CONNECTING:
-                await asyncio.sleep(0.01)
+            await worker.first_registration()
             print("registered", flush=True)  # noqa: T201 - the test waits for it
+            watcher = group.create_task(Watcher(rooms, leases, leading, watching, clock).run())
             await running
             watcher.cancel()
 
