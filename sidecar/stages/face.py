@@ -17,6 +17,7 @@ from sidecar.inference.face_mesh import FaceMesh
 from sidecar.inference.iris import IrisTracker
 from sidecar.media.face_crop import aligned_luma
 from sidecar.media.face_cues import FaceCues
+from sidecar.media.face_pose import HeadPose
 from sidecar.media.face_quality import face_quality
 from sidecar.media.face_tracklet import FaceTrackletOptions, FaceTracklets
 from sidecar.telemetry import Telemetry
@@ -97,11 +98,11 @@ class FaceStage:
         due = self._cues.eyes_due(frame.media_time_s)
         eyes = self._networks.iris.eyes(frame.rgb, sighting.face) if due else None
         cues = self._cues.read(sighting.face, eyes, frame.media_time_s)
-        luma = aligned_luma(frame.rgb, sighting.face)
+        pose = HeadPose(cues["yaw_deg"], cues["pitch_deg"], cues["roll_deg"])
         return FaceCrop(
-            luma=luma,
+            luma=aligned_luma(frame.rgb, sighting.face),
             cues=cues,
-            quality=face_quality(luma, sighting.face, cues),
+            quality=face_quality(frame.rgb, sighting.face, pose).overall,
             tracklet=sighting.tracklet,
             media_time_s=frame.media_time_s,
             arrived_s=frame.arrived_s,
