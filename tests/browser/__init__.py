@@ -1,0 +1,1 @@
+"""A call with a real browser in it."""
