@@ -11,7 +11,8 @@ from models.train.text_cases import GROUPS, TextCases
 def fit_temperature(predict: Predict) -> float:
     """The divisor of the logits that makes GoEmotions dev likeliest, over its texts of one base emotion.
 
-    Guo et al., ICML 2017, arXiv:1706.04599. Scored after summing into base emotions, since those are the probabilities that the product publishes.
+    Guo et al., ICML 2017, arXiv:1706.04599. Scored after summing into base emotions, since those are the
+    probabilities that the product publishes.
     """
     corpus = goemotions.load("dev")
     truth = corpus.labels @ GROUPS.astype(bool)

@@ -1,5 +1,6 @@
 """The training loop of the text model: one loss over four corpora, checkpoints, resumption."""
 
+import math
 import time
 from pathlib import Path
 from typing import Final
@@ -20,10 +21,11 @@ AXIS_DEVIATION: Final = (0.174, 0.130, 0.105)
 """Standard deviation of EmoBank's valence, arousal and dominance, scaled to -1..1: makes the three errors alike."""
 
 
-def train(model: TextModel, hidden: HiddenStates, cases: TextCases, epochs: int, checkpoint: Path) -> None:
+def train(model: TextModel, hidden: HiddenStates, cases: TextCases, epochs: float, checkpoint: Path) -> None:
     """Train the upper layers and the heads in place, saving to `checkpoint` and resuming from it."""
     random = np.random.default_rng(0)
-    batches = [batch for _ in range(epochs) for batch in hidden.shuffled_batches(random)]
+    batches = [batch for _ in range(math.ceil(epochs)) for batch in hidden.shuffled_batches(random)]
+    batches = batches[: round(len(batches) * epochs / math.ceil(epochs))]
     optimizer = _optimizer(model)
     done = _resume(model, optimizer, checkpoint)
     torch.manual_seed(done)
