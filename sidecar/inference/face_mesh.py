@@ -12,12 +12,10 @@ import numpy as np
 from sidecar.affine import Region, resample
 from sidecar.faces import FaceBox, FaceLandmarks
 from sidecar.inference.encoder import Model
-from sidecar.types import ByteArray, FloatArray
+from sidecar.types import ByteArray
 
 SIDE_PX: Final = 192
 _MARGIN: Final = 1.5
-_RIGHT_EYE_OUTER: Final = 33
-_LEFT_EYE_OUTER: Final = 263
 
 
 class FaceMesh:
@@ -26,16 +24,12 @@ class FaceMesh:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    def at(self, rgb: ByteArray, box: FaceBox) -> FaceLandmarks:
-        """The mesh over a face just detected in this picture."""
-        return self._landmarks(rgb, _region(box, box.keypoints[0], box.keypoints[1]))
+    def landmarks(self, rgb: ByteArray, box: FaceBox) -> FaceLandmarks:
+        """The mesh over the face at `box`: a detection in this picture, or the box of the mesh in the last one.
 
-    def near(self, rgb: ByteArray, previous: FaceLandmarks) -> FaceLandmarks:
-        """The mesh over the face that was at `previous` in the last picture. Low `presence` means that it is gone."""
-        points = previous.points
-        return self._landmarks(rgb, _region(previous.box, points[_RIGHT_EYE_OUTER], points[_LEFT_EYE_OUTER]))
-
-    def _landmarks(self, rgb: ByteArray, region: Region) -> FaceLandmarks:
+        A low `presence` means that there is no face at that place.
+        """
+        region = _region(box)
         crop = resample(rgb, region, SIDE_PX)
         crop *= np.float32(1 / 255)
         outputs = self._model.run({"image": crop[None]})
@@ -43,7 +37,7 @@ class FaceMesh:
         return FaceLandmarks(points, float(outputs["presence"][0, 0]))
 
 
-def _region(box: FaceBox, right_eye: FloatArray, left_eye: FloatArray) -> Region:
-    angle = np.arctan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0])
+def _region(box: FaceBox) -> Region:
+    across = box.keypoints[1] - box.keypoints[0]
     side = _MARGIN * max(box.width_px, box.height_px, 1.0)
-    return Region(*box.centre, side, float(angle))
+    return Region(*box.centre, side, float(np.arctan2(across[1], across[0])))
