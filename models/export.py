@@ -55,14 +55,15 @@ def publish(
     `sample` maps the inputs in the order of the module's arguments; dimensions are free where the entry names them.
     `int8` is static QDQ over `calibration` (feeds as the session takes them), leaving the nodes in `exclude` alone;
     `int8-dynamic` quantises matrix products and tables, and scales activations as they come: it needs no feeds;
-    `fp16` stores the weights in half precision and computes in FP32. Raises `ParityError`.
+    `fp16` stores the weights in half precision, save the constants in `exclude`, and computes in FP32.
+    Raises `ParityError`.
     """
     model = to_onnx(module, sample, entry)
     difference = parity(model, module, sample)
     if difference > TOLERANCE:
         raise ParityError(f"{entry.name}: outputs differ by {difference:.2e}, more than {TOLERANCE}")
     if precision == "fp16":
-        model = halve_weights(model)
+        model = halve_weights(model, exclude)
     elif precision == "int8":
         model = quantise(model, calibration, exclude)
     elif precision == "int8-dynamic":
@@ -121,12 +122,18 @@ def parity(model: onnx.ModelProto, module: nn.Module, sample: Mapping[str, Tenso
     return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(got, expected, strict=True))
 
 
-def halve_weights(model: onnx.ModelProto, least: int = 1024) -> onnx.ModelProto:
-    """Store FP32 constants of `least` numbers or more as FP16 behind a cast: half the size, the same arithmetic."""
+def halve_weights(model: onnx.ModelProto, exclude: Iterable[str] = (), least: int = 1024) -> onnx.ModelProto:
+    """Store FP32 constants of `least` numbers or more as FP16 behind a cast: half the size, the same arithmetic.
+
+    Raises LookupError where a constant in `exclude` is not in the graph.
+    """
+    whole = set(exclude)
+    if missing := whole - {constant.name for constant in model.graph.initializer}:
+        raise LookupError(f"the graph has no constants {sorted(missing)}")
     casts = []
     for constant in model.graph.initializer:
         values = numpy_helper.to_array(constant)
-        if constant.data_type != TensorProto.FLOAT or values.size < least:
+        if constant.data_type != TensorProto.FLOAT or values.size < least or constant.name in whole:
             continue
         name, stored = constant.name, f"{constant.name}_fp16"
         constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))

@@ -49,7 +49,8 @@ class Layer(nn.Module):
         scores = query @ key.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5
         heard = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
         hidden = hidden + self.output(heard)
-        return hidden + self.narrow(F.gelu(self.widen(self.feed_norm(hidden))))
+        fed: Tensor = hidden + self.narrow(F.gelu(self.widen(self.feed_norm(hidden))))
+        return fed
 
 
 class WhisperEncoder(nn.Module):

@@ -1,0 +1,24 @@
+"""Three ways to cut 3 s out of a clip: as recorded, inside continuous speech, and that as a call delivers it."""
+
+from collections.abc import Sequence
+
+from models.datasets.speech import SpeechClip
+from models.train.call_audio import Random, Samples, centred, degraded, live_window
+
+
+def as_recorded(clip: SpeechClip) -> Samples:
+    """(48000,) the middle of the clip, silence before and after the sentence included."""
+    return centred(clip.samples())
+
+
+def in_speech(clip: SpeechClip, clips: Sequence[SpeechClip], random: Random) -> Samples:
+    """(48000,) anywhere inside speech: the clip, and mostly one more by the same person in the same emotion."""
+    alike = [other for other in clips if (other.speaker, other.emotion) == (clip.speaker, clip.emotion)]
+    companion = alike[random.integers(len(alike))]
+    joined = [clip, companion] if random.random() < 0.8 else [clip]
+    return live_window([part.samples() for part in joined], random)
+
+
+def in_a_call(clip: SpeechClip, clips: Sequence[SpeechClip], random: Random) -> Samples:
+    """(48000,) the same after a room, noise, a telephone, another level or Opus, by chance."""
+    return degraded(in_speech(clip, clips, random), random)
