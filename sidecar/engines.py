@@ -32,7 +32,9 @@ from sidecar.stages.voice import VoiceOptions, VoiceStage
 from sidecar.telemetry import Telemetry
 from sidecar.types import Modality, Options
 
-_WHOLE: Final = BatcherOptions(max_batch=1)
+_ALONE: Final = BatcherOptions(max_batch=1)
+"""For the speech gate, whose batch axis is one person's time, and for text: under dynamic quantisation the neighbours in
+a batch alter a segment's figures."""
 
 
 class EngineOptions(Options, frozen=True):
@@ -132,7 +134,7 @@ class Engines:
         self._voice = None
         if spec is None or vad_spec is None:
             return
-        vad = SileroVad(vad_spec, await self._batcher(opening, vad_spec, _WHOLE, Whole()))
+        vad = SileroVad(vad_spec, await self._batcher(opening, vad_spec, _ALONE, Whole()))
         encoder = SpeechEncoder(spec, await self._batcher(opening, spec, self._options.batcher), self._max_age_s)
         self._voice = (vad, encoder, Calibration(spec), {each.name: each.sha256 for each in (spec, vad_spec)})
 
@@ -142,7 +144,7 @@ class Engines:
         if spec is None:
             return
         identifier = await asyncio.to_thread(LanguageIdentifier, spec.languages)
-        batcher = await self._batcher(opening, spec, self._options.batcher, Padded())
+        batcher = await self._batcher(opening, spec, _ALONE, Padded())
         encoder = TextEncoder(spec, self._pack.extra(spec, "tokenizer"), identifier, batcher, self._max_age_s)
         self._text = (encoder, Calibration(spec), {spec.name: spec.sha256}, spec.languages[0])
 

@@ -1,12 +1,13 @@
 """One person's chain of stages, from media units to estimates and episodes."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sidecar.errors import Overloaded
+from sidecar.errors import InferenceFailed, Overloaded
 from sidecar.fusion.engagement import LabelOptions, SpeakingBehaviour, label
 from sidecar.fusion.estimator import Estimator, EstimatorOptions
 from sidecar.temporal.episodes import EpisodeOptions, Episodes
@@ -25,6 +26,8 @@ from sidecar.types import (
     TranscriptSegment,
     VideoFrame,
 )
+
+log = logging.getLogger(__name__)
 
 Unit = TypeVar("Unit", AudioChunk, VideoFrame, TranscriptSegment)
 Unit_contra = TypeVar("Unit_contra", contravariant=True)
@@ -204,7 +207,8 @@ class ParticipantPipeline:
             return
         try:
             prediction = await stage.observe(unit)
-        except Overloaded:
+        except (Overloaded, InferenceFailed) as error:
+            log.debug("%s gave no evidence: %s", modality, error)
             self._overloaded.add(modality)
             return
         unit.permit.check()
