@@ -13,7 +13,7 @@ from sidecar.demo.servers import TETHER
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.errors import Unavailable
 
-_READY_WITHIN_S: Final = 20.0
+_READY_WITHIN_S: Final = 60.0
 _LEFT_WITHIN_S: Final = 5.0
 
 

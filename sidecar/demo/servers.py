@@ -26,7 +26,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 TETHER: Final = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
 """Put before a command, makes it die with this process."""
-_READY_WITHIN_S: Final = 15.0
+_READY_WITHIN_S: Final = 30.0
 _STOPPED_WITHIN_S: Final = 5.0
 
 
@@ -107,6 +107,8 @@ class LiveKitProcess(ServerProcess):
                 "tcp_port": free_port(),
                 "udp_port": free_port(socket.SOCK_DGRAM),
                 "use_external_ip": False,
+                "enable_loopback_candidate": True,
+                "ips": {"includes": [f"{LOOPBACK}/32"]},  # media stay on loopback, too
             },
             "keys": {self.server.api_key: self.server.api_secret},
             "logging": {"level": "info"},

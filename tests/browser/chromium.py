@@ -18,7 +18,7 @@ from sidecar.demo.servers import LOOPBACK, TETHER
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.errors import Unavailable
 
-FLAGS = [
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -30,9 +30,9 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
-]
+)
 
-_READY_WITHIN_S = 40.0
+_READY_WITHIN_S = 60.0
 _SECONDS = 2
 
 
