@@ -23,7 +23,14 @@ from sidecar.inference.iris import IrisTracker
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import read_manifest
 from sidecar.media.face_crop import five_points
-from sidecar.media.face_cues import brow_shape, eye_aspect_ratio, mesh_eye_aspect_ratio, mouth_shape
+from sidecar.media.face_cues import (
+    brow_shape,
+    eye_aspect_ratio,
+    iris_offset,
+    lips_apart,
+    mesh_eye_aspect_ratio,
+    mouth_shape,
+)
 from sidecar.media.face_pose import RIGID, similarity
 
 SIDE, BORDERED, ENLARGED = 48, 96, 384
@@ -119,7 +126,10 @@ def fit(name: str, shapes: Points, labels: NDArray[np.int64], yes: tuple[int, ..
     x, y = shapes[kept], np.isin(labels, yes)[kept]
     model = LogisticRegression(C=100, class_weight="balanced").fit(x, y)
     weights = [*model.coef_[0], model.intercept_[0]]
-    print(name, np.round(weights, 3).tolist(), f"AUROC {roc_auc_score(y, model.decision_function(x)):.3f}, n {len(y)}")
+    scores = model.decision_function(x)
+    print(name, np.round(weights, 3).tolist(), f"AUROC {roc_auc_score(y, scores):.3f}, n {len(y)}")
+    neutral = np.median(scores[labels[kept] == 0])
+    print(f"  median score of neutral faces {neutral:.2f}, upper quartile of {yes} {np.percentile(scores[y], 75):.2f}")
 
 
 def print_medians(found: list[Found], turned: list[Points], labels: NDArray[np.int64]) -> None:
@@ -129,6 +139,9 @@ def print_medians(found: list[Found], turned: list[Points], labels: NDArray[np.i
     by_iris, by_mesh = np.median(iris[neutral]), np.median(mesh[neutral])
     print(f"eye aspect ratio of neutral faces: iris {by_iris:.3f}, mesh {by_mesh:.3f}")
     print("eye aspect ratio, 1st and 5th percentile by iris:", np.percentile(iris, [1, 5]).round(3).tolist())
+    print(f"opening of neutral mouths: {np.median([lips_apart(turned[index]) for index in neutral]):.3f}")
+    down = [iris_offset(each.eyes.right, 1.0)[1] for each in found]
+    print(f"iris below the line of the eye's corners, median: {np.median(down):.3f}")
 
 
 if __name__ == "__main__":

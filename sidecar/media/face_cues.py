@@ -21,14 +21,17 @@ from sidecar.types import FloatArray
 
 Points = NDArray[np.float64]
 
-SMILE: Final = (9.52, 27.176, -20.743, -3.045)  # weights of `mouth_shape`, then the intercept; AUROC 0.956
-FURROW: Final = (34.743, -27.536, -8.368)  # weights of `brow_shape`, then the intercept; AUROC 0.744
+SMILE: Final = (9.393, 27.578, -20.605, -3.005)  # weights of `mouth_shape`, then the intercept; AUROC 0.957
+FURROW: Final = (35.091, -27.573, -8.502)  # weights of `brow_shape`, then the intercept; AUROC 0.744
+_FURROW_NONE, _FURROW_FULL = -0.31, 0.98
+"""Scores of `FURROW`: median of neutral faces, upper quartile of anger and disgust."""
 
 _SHUT, _OPEN = 0.10, 0.22
 """Eye aspect ratios of the iris network's lids: a shut eye, and the median of FER+'s neutral faces."""
 _MESH_TO_IRIS: Final = 0.74
 """The mesh sees eyes wider than the iris network: ratio of the medians over FER+ faces."""
-_LIPS_SHUT, _LIPS_APART = 0.06, 0.45
+_LIPS_SHUT, _LIPS_APART = 0.06, 0.6
+"""Height of the opening to its width: the median of FER+'s neutral faces, and an open jaw."""
 _EYEBALL_RADIUS: Final = 12.0 / 30.0
 """In widths of the eye's opening: ball of 24 mm (Hansen and Ji 2010), opening of 30 mm (Farkas 1994)."""
 _LEVEL_GAZE: Final = -0.057
@@ -72,10 +75,10 @@ class FaceCues:
         known = self._eyes if media_time_s - self._eyes_s <= _KEEP_EYES_S else None
         seen = known or EyeCues(_openness(mesh_eye_aspect_ratio(turned) * _MESH_TO_IRIS), 0.0, 0.0)
         cues = {
-            "smile": _logistic(mouth_shape(turned), SMILE),
-            "brow_furrow": _logistic(brow_shape(turned), FURROW),
+            "smile": 1 / (1 + float(np.exp(-_score(mouth_shape(turned), SMILE)))),
+            "brow_furrow": _ramp(_score(brow_shape(turned), FURROW), _FURROW_NONE, _FURROW_FULL),
             "eyes_open": seen.openness,
-            "mouth_open": _ramp(_lips_apart(turned), _LIPS_SHUT, _LIPS_APART),
+            "mouth_open": _ramp(lips_apart(turned), _LIPS_SHUT, _LIPS_APART),
             "gaze_on": _gaze_on(pose, seen),
             "yaw_deg": pose.yaw_deg,
             "pitch_deg": pose.pitch_deg,
@@ -114,7 +117,7 @@ def eye_cues(eyes: Eyes, pose: HeadPose) -> EyeCues:
     weights = np.array([towards_left, 1 - towards_left])
     ratios = np.array([eye_aspect_ratio(eyes.right), eye_aspect_ratio(eyes.left)])
     # The person's left is the picture's right for both eyes; the lids of the left eye run the other way.
-    offsets = np.stack([_iris_offset(eyes.right, 1.0), _iris_offset(eyes.left, -1.0)])
+    offsets = np.stack([iris_offset(eyes.right, 1.0), iris_offset(eyes.left, -1.0)])
     across, down = weights @ offsets
     foreshortening = max(float(np.cos(np.radians(pose.yaw_deg))), 0.5)
     return EyeCues(
@@ -124,7 +127,7 @@ def eye_cues(eyes: Eyes, pose: HeadPose) -> EyeCues:
     )
 
 
-def _iris_offset(eye: EyePoints, direction: float) -> FloatArray:
+def iris_offset(eye: EyePoints, direction: float) -> FloatArray:
     """Where the iris lies from the middle of the corners, in widths of the eye: (right, down) along the eye's axes."""
     start, end = (eye.lids[0], eye.lids[8]) if direction > 0 else (eye.lids[8], eye.lids[0])
     axis = end - start
@@ -149,7 +152,7 @@ def _openness(ratio: float) -> float:
     return _ramp(ratio, _SHUT, _OPEN)
 
 
-def _lips_apart(turned: Points) -> float:
+def lips_apart(turned: Points) -> float:
     """Height of the mouth's opening to its width."""
     return _distance(turned, 13, 14) / max(_distance(turned, 78, 308), 1e-6)
 
@@ -164,9 +167,8 @@ def _distance(points: Points, one: int, other: int) -> float:
     return float(np.linalg.norm(points[one] - points[other]))
 
 
-def _logistic(shape: Points, weights: tuple[float, ...]) -> float:
-    score = float(np.clip(shape @ np.array(weights[:-1]) + weights[-1], -30, 30))
-    return 1 / (1 + float(np.exp(-score)))
+def _score(shape: Points, weights: tuple[float, ...]) -> float:
+    return float(np.clip(shape @ np.array(weights[:-1]) + weights[-1], -30, 30))
 
 
 def _ramp(value: float, low: float, high: float) -> float:

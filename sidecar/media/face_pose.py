@@ -19,12 +19,12 @@ _LEFT: Final = (263, 362, 297, 338, 356, 454, 323)
 RIGID: Final = [*_MIDLINE, *_RIGHT, *_LEFT]
 """Points that neither expression nor speech moves: forehead, bridge of the nose, corners of the eyes, temples."""
 
-# python -m models.train.face_template, over 3,801 faces of FER+'s training images
+# python -m models.train.face_template, over 3,800 faces of FER+'s training images
 _MEAN_MIDLINE: Final = (
     (-0.7247, -0.3083),
     (-0.4727, -0.3489),
     (-0.2212, -0.3699),
-    (0.037, -0.3303),
+    (0.0369, -0.3303),
     (0.1721, -0.3902),
     (0.29, -0.4614),
     (0.3983, -0.5373),
@@ -34,8 +34,8 @@ _MEAN_MIDLINE: Final = (
 _MEAN_RIGHT: Final = (
     (-0.7185, 0.0796, 0.0142),
     (-0.2815, 0.1133, -0.0725),
-    (-0.5583, -0.683, -0.1795),
-    (-0.3026, -0.7185, -0.2811),
+    (-0.5583, -0.683, -0.1796),
+    (-0.3027, -0.7185, -0.2811),
     (-1.0827, 0.08, 0.7756),
     (-1.0659, 0.2936, 0.8614),
     (-1.0489, 0.5153, 0.8867),
@@ -79,10 +79,10 @@ def similarity(
 
 
 def _pose(from_mean: NDArray[np.float64]) -> HeadPose:
-    """Angles of the rotation that takes the mean head to the picture."""
-    nose, eyes = from_mean @ np.array([0.0, 0.0, -1.0]), from_mean @ np.array([1.0, 0.0, 0.0])
+    """Angles of the rotation that takes the mean head to the picture: nods first, then turns, then tilts."""
+    eyes, down, away = from_mean[:, 0], from_mean[2, 1], from_mean[2, 2]
     return HeadPose(
-        yaw_deg=float(np.degrees(np.arctan2(nose[0], -nose[2]))),
-        pitch_deg=float(np.degrees(np.arctan2(-nose[1], np.hypot(nose[0], nose[2])))),
+        yaw_deg=float(np.degrees(np.arctan2(eyes[2], np.hypot(eyes[0], eyes[1])))),
+        pitch_deg=float(np.degrees(np.arctan2(-down, away))),
         roll_deg=float(np.degrees(np.arctan2(eyes[1], eyes[0]))),
     )

@@ -19,16 +19,21 @@ from sidecar.media.face_pose import HeadPose
 from sidecar.types import ByteArray
 
 SCALE_PX: Final = 64
-"""Side of the crop on which sharpness and noise are measured."""
+"""Side of the crop on which sharpness and noise are measured; smaller where the face is, for enlarging blurs noise."""
 
-# Each is the value at which its part of the quality has lost about a third (1 / e), found on the talking heads and
-# photographs of the shared clips, which all stand above 0.6 in the end.
-_SHARPNESS: Final = 0.012
-_NOISE: Final = 12.0
+_SHARPNESS: Final = 0.03
+"""Where sharpness counts half. A clear webcam face has 0.3."""
+_NOISE: Final = 0.2
+"""Deviation of the noise, as a share of the contrast, where cleanness counts half."""
 _SIDE_PX: Final = 35.0
 _CONTRAST: Final = 18.0
-_DARK, _LIT, _GLARING, _WHITE = 20.0, 75.0, 205.0, 250.0
+"""Side of the aligned face and deviation of its luma where size and contrast still lack a third (1 / e)."""
+_DARK, _NEAR_WHITE = 35.0, 20.0
+"""Mean luma above black, and below white, at which light counts half."""
 _TURNED_DEG: Final = 45.0
+_LAPLACIAN_GAIN: Final = 25.0
+"""Variance of the Laplacian of unit noise: 20 where it is white, up to 30 where resampling has smeared it."""
+_LEAST_SHARPNESS: Final = 0.003
 
 Grey = NDArray[np.float64]
 
@@ -51,41 +56,39 @@ class FaceQuality:
 def face_quality(rgb: ByteArray, face: FaceLandmarks, pose: HeadPose) -> FaceQuality:
     """The quality of one face in its frame (height, width, 3)."""
     region = crop_region(face)
-    grey = resample(rgb, region, SCALE_PX).astype(np.float64) @ (0.299, 0.587, 0.114)
+    crop_px = int(np.clip(0.9 * region.side_px, 12, SCALE_PX))
+    grey = resample(rgb, region, crop_px).astype(np.float64) @ (0.299, 0.587, 0.114)
     noise = noise_deviation(grey)
-    turned = np.hypot(pose.yaw_deg, pose.pitch_deg)
+    contrast = float(np.sqrt(max(float(grey.var()) - noise**2, 1.0)))
+    turned = float(np.hypot(pose.yaw_deg, pose.pitch_deg))
+    detail = sharpness(grey, noise, contrast)
     return FaceQuality(
-        sharpness=_saturating(sharpness(grey, noise) / _SHARPNESS),
-        cleanness=float(np.exp(-noise / _NOISE)),
+        sharpness=detail / (detail + _SHARPNESS),
+        cleanness=1 / (1 + (noise / contrast / _NOISE) ** 3),
         size=_saturating(region.side_px / _SIDE_PX),
-        light=_light(grey, noise),
+        light=_exposed(float(grey.mean())) * _saturating(contrast / _CONTRAST),
         pose=float(np.exp(-((turned / _TURNED_DEG) ** 2))),
     )
 
 
 def noise_deviation(grey: Grey) -> float:
-    """Standard deviation of white noise in (side, side), grey levels."""
+    """Standard deviation of the noise in (side, side), by the median of Immerkaer's mask: edges are few."""
     across = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
     residue = across[:-2] - 2 * across[1:-1] + across[2:]
-    return float(np.sqrt(np.pi / 2) / 6 * np.abs(residue).mean())
+    return float(np.median(np.abs(residue)) / 0.6745 / 6)
 
 
-def sharpness(grey: Grey, noise: float) -> float:
-    """Variance of the Laplacian as a share of the variance of the crop, both without the part of the noise."""
+def sharpness(grey: Grey, noise: float, contrast: float) -> float:
+    """Variance of the Laplacian, without the noise's part, as a share of the squared contrast."""
     middle = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    detail = laplacian.var() - _LAPLACIAN_GAIN * noise**2
-    return float(max(detail, 0.0) / max(middle.var() - noise**2, 1.0))
+    return float(max((laplacian.var() - _LAPLACIAN_GAIN * noise**2) / contrast**2, _LEAST_SHARPNESS))
 
 
-_LAPLACIAN_GAIN: Final = 20.0
-"""Variance of the Laplacian of unit white noise: 4 squared and four times 1."""
-
-
-def _light(grey: Grey, noise: float) -> float:
-    mean, contrast = float(grey.mean()), np.sqrt(max(float(grey.var()) - noise**2, 0.0))
-    exposed = np.clip((mean - _DARK) / (_LIT - _DARK), 0, 1) * np.clip((_WHITE - mean) / (_WHITE - _GLARING), 0, 1)
-    return float(exposed) * _saturating(contrast / _CONTRAST)
+def _exposed(mean: float) -> float:
+    """Near 1 for a mean luma that leaves room on both sides."""
+    above, below = max(mean, 1.0), max(255.0 - mean, 1.0)
+    return 1 / (1 + (_DARK / above) ** 4) / (1 + (_NEAR_WHITE / below) ** 4)
 
 
 def _saturating(value: float) -> float:
