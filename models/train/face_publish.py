@@ -48,7 +48,7 @@ ENTRY: Final = ModelSpec(
         "points 33 and 133, and 263 and 362), tip of the nose (1), right and left corner of the mouth (61, 291). The "
         "similarity of least squares takes them to (15.13, 18.64), (32.87, 18.64), (24, 29.97), (16.83, 36.71) and "
         "(31.17, 36.71) in a 48 x 48 crop, resampled bilinearly, edge pixels repeated outside the picture; luma = "
-        "0.299 R + 0.587 G + 0.114 B, rounded. The graph itself subtracts each crop's mean and divides by its deviation."
+        "0.299 R + 0.587 G + 0.114 B, rounded. The graph subtracts each crop's mean and divides by its deviation."
     ),
     labels=ferplus.LABELS,
     map={label: label for label in ferplus.LABELS},
