@@ -65,8 +65,11 @@ def resample(rgb: ByteArray, region: Region, crop_px: int) -> FloatArray:
     offsets = _offsets(crop_px)
     along, across = offsets * (cos * _FIXED), offsets * (sin * _FIXED)
     rounding = _FIXED / _STEPS / 2
-    x = _whole(along + (x_px - 0.5) * _FIXED + rounding)[None, :] - _whole(across)[:, None]
-    y = _whole(across + (y_px - 0.5) * _FIXED + rounding)[None, :] + _whole(along)[:, None]
+    x_px, y_px = (x_px - 0.5) * _FIXED + rounding, (y_px - 0.5) * _FIXED + rounding
+    if region.angle_rad == 0:
+        return _upright(patch, _whole(along + x_px), _whole(along + y_px))
+    x = _whole(along + x_px)[None, :] - _whole(across)[:, None]
+    y = _whole(across + y_px)[None, :] + _whole(along)[:, None]
     return _bilinear(patch, x, y)
 
 
@@ -101,26 +104,37 @@ def _halve(rgb: ByteArray, average: bool) -> ByteArray:
     return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
+def _upright(rgb: ByteArray, x: Fixed, y: Fixed) -> FloatArray:
+    """As `_bilinear` for a grid that is level, given its columns x and its rows y: half the work."""
+    words = _packed(rgb)
+    x, y = x.clip(0, (rgb.shape[1] - 1) * _FIXED), y.clip(0, (rgb.shape[0] - 1) * _FIXED)
+    row, below = y >> 12, ((y >> 8) & 15).astype(np.uint64)[:, None]
+    rows = words[row] * (_STEPS - below) + words[row + 1] * below
+    column, right = x >> 12, ((x >> 8) & 15).astype(np.uint64)
+    colours = np.empty((len(y), len(x), 3), np.float32)
+    _unpack(rows.take(column, axis=1) * (_STEPS - right) + rows.take(column + 1, axis=1) * right, colours)
+    return colours
+
+
 def _bilinear(rgb: ByteArray, x: Fixed, y: Fixed) -> FloatArray:
     """Colours at (x, y), in 4096ths of a pixel with pixel centres at whole numbers: (rows, columns, 3) float32 0-255.
 
     The three colours ride in the 16-bit lanes of one 64-bit word, so that a weight is applied to all by one
     multiplication; a few rows at a time, so that all of it stays in the cache.
     """
-    words, stride = _packed(rgb)
+    words = _packed(rgb)
     x_end, y_end = (rgb.shape[1] - 1) * _FIXED, (rgb.shape[0] - 1) * _FIXED
     colours = np.empty((*x.shape, 3), np.float32)
     rows = max(1, _PIXELS_AT_ONCE // x.shape[1])
     for row in range(0, len(x), rows):
         part = slice(row, row + rows)
-        mixed = _mix(words, stride, x[part].clip(0, x_end), y[part].clip(0, y_end)).view(np.uint16)
-        for channel in range(3):  # a plane at a time: numpy is slow along an axis of three
-            np.multiply(mixed[:, channel::4], np.float32(1 / _STEPS**2), out=colours[part, :, channel])
+        _unpack(_mix(words, x[part].clip(0, x_end), y[part].clip(0, y_end)), colours[part])
     return colours
 
 
-def _mix(words: Words, stride: int, x: Fixed, y: Fixed) -> Words:
+def _mix(words: Words, x: Fixed, y: Fixed) -> Words:
     """The four pixels around each place, weighted, 256 times too large."""
+    stride = words.shape[1]
     corner = ((y >> 12) * stride + (x >> 12)).astype(np.intp)
     right, below = ((x >> 8) & 15).astype(np.uint64), ((y >> 8) & 15).astype(np.uint64)
     left, above = _STEPS - right, _STEPS - below
@@ -134,11 +148,18 @@ def _mix(words: Words, stride: int, x: Fixed, y: Fixed) -> Words:
     return mixed
 
 
-def _packed(rgb: ByteArray) -> tuple[Words, int]:
-    """Each pixel as one word, the last row and column repeated once, in one run; and the length of a row."""
+def _unpack(mixed: Words, colours: FloatArray) -> None:
+    """Fill `colours` (rows, columns, 3) with 0-255 from words that are 256 times too large."""
+    lanes = mixed.view(np.uint16)
+    for channel in range(3):  # a plane at a time: numpy is slow along an axis of three
+        np.multiply(lanes[:, channel::4], np.float32(1 / _STEPS**2), out=colours[..., channel])
+
+
+def _packed(rgb: ByteArray) -> Words:
+    """Each pixel as one word, the last row and column repeated once: (height + 1, width + 1)."""
     height, width = rgb.shape[:2]
     lanes = np.empty((height + 1, width + 1, 4), np.uint16)
     for channel in range(3):
         lanes[:height, :width, channel] = rgb[..., channel]
     lanes[height], lanes[:, width] = lanes[height - 1], lanes[:, width - 1]
-    return lanes.view(np.uint64).ravel(), width + 1
+    return lanes.view(np.uint64)[..., 0]

@@ -18,7 +18,9 @@ def test_a_region_as_large_as_its_crop_is_the_picture_itself() -> None:
     np.testing.assert_array_equal(resample(picture, Region(16, 16, 32), 32), picture)
 
 
-@pytest.mark.parametrize("region", [Region(70, 60, 50, 0.3), Region(64, 64, 90, -2.0), Region(50, 70, 60, np.pi / 2)])
+@pytest.mark.parametrize(
+    "region", [Region(70, 60, 50, 0.3), Region(64, 64, 90, -2.0), Region(61, 70, 77), Region(50, 70, 60, np.pi / 2)]
+)
 def test_each_pixel_is_the_colour_of_its_place(region: Region) -> None:
     crop = resample(slope(128, 128), region, 48)
     middles = np.stack(np.meshgrid(np.arange(48) + 0.5, np.arange(48) + 0.5), axis=2).reshape(-1, 2)

@@ -40,6 +40,11 @@ def crop_region(face: FaceLandmarks) -> Region:
 
 def aligned_luma(rgb: ByteArray, face: FaceLandmarks) -> ByteArray:
     """The aligned crop of one face, (48, 48) uint8 luma."""
-    luma = resample(rgb, crop_region(face), SIDE_PX) @ _LUMA
-    crop: ByteArray = np.rint(luma).clip(0, 255).astype(np.uint8)
+    crop: ByteArray = np.rint(luma(resample(rgb, crop_region(face), SIDE_PX))).astype(np.uint8)
     return crop
+
+
+def luma(crop: FloatArray) -> FloatArray:
+    """BT.601 luma 0-255 of (height, width, 3) float32."""
+    grey: FloatArray = crop[..., 0] * _LUMA[0] + crop[..., 1] * _LUMA[1] + crop[..., 2] * _LUMA[2]
+    return grey

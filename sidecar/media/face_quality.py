@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.affine import resample
 from sidecar.faces import FaceLandmarks
-from sidecar.media.face_crop import crop_region
+from sidecar.media.face_crop import crop_region, luma
 from sidecar.media.face_pose import HeadPose
-from sidecar.types import ByteArray
+from sidecar.types import ByteArray, FloatArray
 
 SCALE_PX: Final = 64
 """Side of the crop on which sharpness and noise are measured; smaller where the face is, for enlarging blurs noise."""
@@ -35,7 +34,7 @@ _LAPLACIAN_GAIN: Final = 25.0
 """Variance of the Laplacian of unit noise: 20 where it is white, up to 30 where resampling has smeared it."""
 _LEAST_SHARPNESS: Final = 0.003
 
-Grey = NDArray[np.float64]
+Grey = FloatArray  # (side, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def face_quality(rgb: ByteArray, face: FaceLandmarks, pose: HeadPose) -> FaceQua
     """The quality of one face in its frame (height, width, 3)."""
     region = crop_region(face)
     crop_px = int(np.clip(0.9 * region.side_px, 12, SCALE_PX))
-    grey = resample(rgb, region, crop_px).astype(np.float64) @ (0.299, 0.587, 0.114)
+    grey = luma(resample(rgb, region, crop_px))
     noise = noise_deviation(grey)
     contrast = float(np.sqrt(max(float(grey.var()) - noise**2, 1.0)))
     turned = float(np.hypot(pose.yaw_deg, pose.pitch_deg))

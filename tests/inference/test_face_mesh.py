@@ -1,8 +1,13 @@
 """The mesh over real faces: in place, steady when followed, honest where there is no face."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sidecar.faces import FaceBox, FaceLandmarks
+from sidecar.inference.face_mesh import FaceMesh
 from tests.faces import clip, detector, found, mesh, portrait, turned
 
 
@@ -46,3 +51,21 @@ def test_there_is_no_presence_on_a_wall() -> None:
 def test_depth_has_the_nose_before_the_ears() -> None:
     points = found(portrait()).points
     assert points[1, 2] < points[33, 2] < points[234, 2]
+
+
+def test_a_slight_tilt_is_read_as_well_without_turning_the_crop() -> None:
+    for degrees in (-9, -6):  # the portrait itself leans 4 degrees to the other side
+        tilted = turned(portrait(), degrees)
+        face = found(tilted)
+        again = mesh().landmarks(tilted, face.box)
+        span = np.linalg.norm(face.points[33] - face.points[263])
+        assert np.abs(again.points - face.points).mean() < 0.02 * span
+
+
+def test_landmarks_that_are_no_numbers_are_no_face() -> None:
+    class Broken:
+        def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+            return {"landmarks": np.full((1, 468, 3), np.inf, np.float32), "presence": np.ones((1, 1), np.float32)}
+
+    (box,) = detector().detect(portrait())
+    assert FaceMesh(Broken()).landmarks(portrait(), box).presence == 0
