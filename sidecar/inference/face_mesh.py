@@ -35,9 +35,10 @@ class FaceMesh:
         crop = resample(rgb, region, SIDE_PX)
         crop *= np.float32(1 / 255)
         outputs = self._model.run({"image": crop[None]})
-        points = region.to_picture(outputs["landmarks"][0], SIDE_PX)
-        presence = float(outputs["presence"][0, 0]) if np.isfinite(points).all() else 0.0
-        return FaceLandmarks(points, presence)
+        raw, presence = outputs["landmarks"][0], float(outputs["presence"][0, 0])
+        if not np.isfinite(raw).all():
+            raw, presence = np.zeros_like(raw), 0.0
+        return FaceLandmarks(region.to_picture(raw, SIDE_PX), presence)
 
 
 def _region(box: FaceBox) -> Region:
