@@ -10,7 +10,10 @@ from livekit import rtc
 
 from sidecar.errors import TrackUnavailable
 
-_GONE_WITHIN_S: Final = 2.0
+_APART_S: Final = 0.3
+_ASK_AGAIN_S: Final = 2.0
+"""A subscription that follows the end of the last one at once is sometimes never answered by the server: both are kept
+apart, and what does not come is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Subscriptions:
     def _left(self, _track: rtc.RemoteTrack | None, publication: rtc.RemoteTrackPublication) -> None:
         subscription = self._subscriptions.get(publication.sid)
         if subscription is not None:
-            subscription.leave()
+            subscription.lose()
 
     def _unpublished(self, publication: rtc.RemoteTrackPublication) -> None:
         subscription = self._subscriptions.pop(publication.sid, None)
@@ -99,33 +102,34 @@ class _Subscription:
         self.taps = 0
         self.publication = publication
         self._received: asyncio.Future[ReceivedTrack] | None = None
-        self._gone: asyncio.Future[None] | None = None
+        self._asked_s = float("-inf")
+        self._ended_s = float("-inf")
 
     async def begin(self) -> ReceivedTrack:
-        if self._gone is not None:  # an earlier subscription is still being taken down
-            await asyncio.wait((self._gone,), timeout=_GONE_WITHIN_S)
-            self._gone = None
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._ended_s + _APART_S - clock())
         if self._received is None:
             self._received = asyncio.get_running_loop().create_future()
+            self._asked_s = clock()
             self.publication.set_subscribed(True)
-        return await asyncio.shield(self._received)
+        received = self._received
+        while not (await asyncio.wait((received,), timeout=_ASK_AGAIN_S))[0]:
+            if clock() - self._asked_s >= _ASK_AGAIN_S:  # else another tap has just asked
+                self._asked_s = clock()
+                self.publication.set_subscribed(False)
+                await asyncio.sleep(_APART_S)
+                self.publication.set_subscribed(True)
+        return received.result()
 
     def end(self) -> None:
         received, self._received = self._received, None
-        if received is None:  # lost before
-            return
-        self.publication.set_subscribed(False)
-        if received.done():
-            self._gone = asyncio.get_running_loop().create_future()
+        if received is not None:  # else lost before
+            self._ended_s = asyncio.get_running_loop().time()
+            self.publication.set_subscribed(False)
 
     def arrive(self, track: rtc.RemoteTrack) -> None:
         if self._received is not None and not self._received.done():
             self._received.set_result(ReceivedTrack(track, asyncio.get_running_loop().create_future()))
-
-    def leave(self) -> None:
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
-        self.lose()
 
     def lose(self) -> None:
         received, self._received = self._received, None
