@@ -1,0 +1,130 @@
+"""The way into the pack, on a tiny random module."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
+
+from models import export  # noqa: E402
+from models.export import UNKNOWN_SHA256, ParityError, halve_weights, publish, record, to_onnx  # noqa: E402
+from sidecar.inference.local import OrtModel  # noqa: E402
+from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec  # noqa: E402
+from sidecar.inference.pack import load_pack  # noqa: E402
+from sidecar.types import Modality  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
+
+ENTRY = ModelSpec(
+    name="tiny-random",
+    version="1",
+    modality=Modality.VOICE,
+    role="encoder",
+    file="weights/tiny-random.onnx",
+    sha256=UNKNOWN_SHA256,
+    source="repository",
+    recipe="none",
+    licence="none",
+    commercial=True,
+    trained_on=("nothing",),
+    input=(InputSpec(name="audio", shape=("batch", 64), type="float32", units="none"),),
+    output=(
+        OutputSpec(name="logits", shape=("batch", 3), units="before softmax"),
+        OutputSpec(name="embedding", shape=("batch", 32), units="none"),
+    ),
+    preprocess="none",
+    labels=("neutral", "anger", "fear"),
+    map={"neutral": "neutral", "anger": "anger", "fear": "fear"},
+    calibration=Calibration(temperature=1.5, bias=(0.0, 0.1, 0.2)),
+)
+
+
+class TinyRandom(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.narrow = torch.nn.Linear(64, 32)
+        self.classify = torch.nn.Linear(32, 3)
+
+    def forward(self, audio: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        embedding = torch.relu(self.narrow(audio))
+        return self.classify(embedding), embedding
+
+
+class Unfaithful(TinyRandom):
+    """Computes something else in the graph than in torch."""
+
+    def forward(self, audio: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        logits, embedding = super().forward(audio)
+        return logits + (0.01 if torch.compiler.is_compiling() else 0.0), embedding
+
+
+def audio(rows: int) -> np.ndarray:
+    return np.random.default_rng(rows).normal(0, 1, (rows, 64)).astype(np.float32)
+
+
+def expected(batch: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return TinyRandom()(torch.from_numpy(batch))[0].numpy()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-3), ("int8", 0.1)])
+def test_every_precision_computes_the_module_at_any_batch(
+    precision: export.Precision, tolerance: float, tmp_path: Path
+) -> None:
+    feeds = [{"audio": audio(8)} for _ in range(8)]
+    sample = {"audio": torch.from_numpy(audio(2))}
+    publish(TinyRandom(), sample, ENTRY, precision=precision, calibration=feeds, pack=tmp_path)
+    (spec,) = load_pack(tmp_path, "commercial").models.values()
+    model = OrtModel(spec, tmp_path / spec.file)
+    for rows in (1, 5):
+        difference = np.abs(model.run({"audio": audio(rows)})["logits"] - expected(audio(rows))).max()
+        assert difference < tolerance
+        assert precision == "fp32" or difference > 1e-7, "the weights are not full precision any more"
+
+
+def test_the_manifest_keeps_its_other_tables_and_comments(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    sample = {"audio": torch.from_numpy(audio(2))}
+    publish(TinyRandom(), sample, msgspec.structs.replace(ENTRY, name="other"), pack=tmp_path)
+    before = "# Written by hand.\n" + path.read_text()
+    path.write_text(before)
+    first = publish(TinyRandom(), sample, ENTRY, pack=tmp_path)
+    assert path.read_text().startswith(before)
+    changed = record("tiny-random", tmp_path, metrics={"uar": 0.5})
+    read = load_pack(tmp_path, "commercial").models
+    assert read["tiny-random"] == changed == msgspec.structs.replace(first, metrics={"uar": 0.5})
+    assert list(read) == ["other", "tiny-random"]
+
+
+def test_the_same_module_gives_the_same_file(tmp_path: Path) -> None:
+    sample = {"audio": torch.from_numpy(audio(2))}
+    digests = {publish(TinyRandom(), sample, ENTRY, pack=tmp_path).sha256 for _ in range(2)}
+    assert len(digests) == 1
+    assert str(Path(__file__).parent).encode() not in (tmp_path / ENTRY.file).read_bytes(), "no paths of this machine"
+
+
+def test_a_graph_unlike_its_module_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match=r"tiny-random: outputs differ by 1\.0"):
+        publish(Unfaithful(), {"audio": torch.from_numpy(audio(2))}, ENTRY, pack=tmp_path)
+    assert not (tmp_path / "manifest.toml").exists()
+
+
+def test_constants_can_be_kept_whole() -> None:
+    model = to_onnx(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY)
+    stored = {constant.name: constant.data_type for constant in halve_weights(model).graph.initializer}
+    (halved,) = (name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16)
+    model = to_onnx(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY)
+    kept = halve_weights(model, exclude=[halved.removesuffix("_fp16")])
+    assert all(constant.data_type == onnx.TensorProto.FLOAT for constant in kept.graph.initializer)
+    with pytest.raises(LookupError, match="absent"):
+        halve_weights(model, exclude=["absent"])
+
+
+def test_an_unknown_model_cannot_be_changed(tmp_path: Path) -> None:
+    publish(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY, pack=tmp_path)
+    with pytest.raises(LookupError, match="absent"):
+        record("absent", tmp_path, metrics={})
