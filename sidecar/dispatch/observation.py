@@ -49,12 +49,15 @@ class LeasedObserver:
 
     async def _keep(self, room: str) -> None:
         """Renew the lease until another holds it. Redis away is no reason to leave a room."""
+        away = False
         while True:
             try:
                 holder = await self._leases.claim(room_key(room), self._worker_id, self._options.ttl_s)
             except Unavailable as error:
-                _log.warning("lease of a room not renewed: %s", error)
+                _log.log(logging.DEBUG if away else logging.WARNING, "lease of a room not renewed: %s", error)
+                away = True
             else:
+                away = False
                 if holder != self._worker_id:
                     _log.warning("leaving room %r: worker %s observes it", room, holder)
                     return

@@ -31,7 +31,9 @@ class WatcherOptions(Options, frozen=True):
 
     period_s: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
     """Longest time between two rounds, seconds; a webhook brings the next one forward."""
-    leader_ttl_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 4.0
+    doubtful_period_s: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 0.4
+    """The same while a worker may just have died."""
+    leader_ttl_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 3.0
     """A leader that is silent for this long is replaced."""
     settled_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0
     """A room observed for this long has its attempts forgotten."""
@@ -81,6 +83,8 @@ class Watcher:
         self._memories: dict[str, _Memory] = {}
         self._woken: set[str] = set()
         self._wake = asyncio.Event()
+        self._doubtful = False
+        self._blind = False
 
     def wake(self, room: str) -> None:
         """Look at a room at once: something happened in it."""
@@ -94,7 +98,11 @@ class Watcher:
                 try:
                     await self.round()
                 except Unavailable as error:
-                    _log.warning("rooms not checked, trying again: %s", error)
+                    # Said once: a round is tried every second.
+                    _log.log(logging.DEBUG if self._blind else logging.WARNING, "rooms not checked: %s", error)
+                    self._blind = True
+                else:
+                    self._blind = False
                 await self._pause()
         finally:
             await self._leadership.resign()
@@ -103,6 +111,7 @@ class Watcher:
         """Look at the rooms that woke the watcher, or at all, and give each what it needs."""
         woken, self._woken = self._woken, set()
         self._wake.clear()
+        self._doubtful = False
         role = await self._leadership.role()
         if role is Role.FOLLOWER:
             self._memories.clear()
@@ -119,10 +128,11 @@ class Watcher:
             await self._clock.sleep(spacing_s)
 
     async def _pause(self) -> None:
+        period_s = self._options.doubtful_period_s if self._doubtful else self._options.period_s
         async with asyncio.TaskGroup() as group:
             waits = [
                 group.create_task(self._wake.wait()),
-                group.create_task(self._clock.sleep(self._options.period_s)),
+                group.create_task(self._clock.sleep(period_s)),
             ]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
@@ -161,6 +171,7 @@ class Watcher:
         view = self._view(memory, attendance, dispatches, leased=leased, standby=standby)
         verdict = judge(view, self._options.judgement)
         self._remember(memory, verdict)
+        self._doubtful |= verdict is Verdict.DOUBTFUL
         return _Need(room, dispatches) if verdict is Verdict.UNATTENDED else None
 
     def _view(

@@ -37,8 +37,8 @@ class Fleet:
         self.redis = redis
         self.workers: dict[str, subprocess.Popen[str]] = {}
 
-    def launch(self, *names: str) -> None:
-        """Start worker processes."""
+    def start(self, *names: str) -> None:
+        """Start workers and wait until each is registered."""
         command = [sys.executable, "-m", "tests.integration.dispatch_worker"]
         server = self.livekit
         for name in names:
@@ -47,10 +47,6 @@ class Fleet:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-
-    def start(self, *names: str) -> None:
-        """Start workers and wait until each is registered."""
-        self.launch(*names)
         for name in names:
             output = self.workers[name].stdout
             assert output is not None
@@ -150,7 +146,7 @@ async def test_two_workers_share_ten_rooms_and_replace_each_other(fleet: Fleet) 
         shares = Counter((await fleet.observers(*rooms)).values())
         assert set(shares) == {"worker-a", "worker-b"}, shares
 
-        fleet.launch("worker-c")
+        fleet.start("worker-c")
         assert fleet.signal("worker-a", signal.SIGKILL) == -signal.SIGKILL
         await until(lambda: attached_by("worker-b", "worker-c"), within_s=15)
 
