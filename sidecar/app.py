@@ -6,12 +6,14 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
 from livekit import api
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
@@ -48,115 +50,105 @@ from sidecar.timeline import Timeline
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What all parts of one process share."""
+
+    settings: Settings
+    clock: Clock = field(default_factory=SystemClock)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
+    """Unique among workers, also among those of one host."""
+
+
 async def worker(settings: Settings) -> int:
     """Observe rooms until SIGTERM, then drain."""
+    process = _Process(settings)
     server = settings.livekit_server()
-    tree, clock, telemetry = settings.tree, SystemClock(), Telemetry()
-    name = _worker_name()
     with StateFolder(settings.state) as state:
-        redis = connect(settings.redis_url)
-        await check_credentials(redis)
-        leases = RedisLeases(connect(settings.redis_url))
-        async with (
-            Engines(settings.models, tree.engines, clock=clock, telemetry=telemetry) as engines,
-            RedisSink(redis, state.spool, tree.publish, clock=clock, telemetry=telemetry) as sink,
-            _watcher(settings, leases, name, clock) as watcher,
-        ):
-            observer = CallObserver(
-                worker=name,
-                sink=sink,
-                audit_folder=state.audit,
-                make_pipeline=lambda: ParticipantPipeline(engines, tree.pipeline),
-                options=tree.source,
-                clock=clock,
-                telemetry=telemetry,
-            )
-            sink.on_lost = observer.report_loss
-            agent = AgentWorker(
-                server,
-                LeasedObserver(observer, leases, name, tree.lease, clock),
-                leases,
-                worker_id=name,
-                version=__version__,
-                load=LoadMeter(ProcessResources(), lambda: engines.queue_share, tree.load, clock),
-                options=tree.worker,
-                clock=clock,
-                telemetry=telemetry,
-            )
-
-            def checks() -> Mapping[str, Check]:
-                registered = agent.state is WorkerState.REGISTERED
-                return {
-                    "models": "ok",
-                    "livekit": "ok" if registered else "failed",
-                    "redis": "ok" if sink.connected else "degraded",
-                }
-
-            webhooks = Webhooks(server, watcher.wake, telemetry)
-            async with serve_http(
-                settings.http_host, settings.http_port, telemetry=telemetry, checks=checks, webhooks=webhooks
+        async with _redis(settings) as redis:
+            leases = RedisLeases(redis)
+            async with (
+                _engines(process) as engines,
+                RedisSink(
+                    connect(settings.redis_url),
+                    state.spool,
+                    settings.tree.publish,
+                    clock=process.clock,
+                    telemetry=process.telemetry,
+                ) as sink,
+                _watcher(process, leases) as watcher,
             ):
-                await _until_drained(agent, watcher)
+                observer = _observer(process, engines, sink, state)
+                sink.on_lost = observer.report_loss
+                agent = _agent(process, observer, engines, leases)
+                async with serve_http(
+                    settings.http_host,
+                    settings.http_port,
+                    telemetry=process.telemetry,
+                    checks=lambda: _checks(agent, sink),
+                    webhooks=Webhooks(server, watcher.wake, process.telemetry),
+                ):
+                    await _until_drained(agent, watcher)
     return 0
 
 
 async def watch(settings: Settings) -> int:
     """See to it that every room has an observer, until SIGTERM."""
-    clock, telemetry, name = SystemClock(), Telemetry(), _worker_name()
+    process = _Process(settings)
     server = settings.livekit_server()
-    redis = connect(settings.redis_url)
-    await check_credentials(redis)
-    async with _watcher(settings, RedisLeases(redis), name, clock) as watcher:
-        webhooks = Webhooks(server, watcher.wake, telemetry)
-        async with serve_http(
-            settings.http_host, settings.http_port, telemetry=telemetry, checks=dict, webhooks=webhooks
-        ):
-            watching = asyncio.create_task(watcher.run())
-            with _on_termination(watching.cancel), suppress(asyncio.CancelledError):
-                await watching
+    async with (
+        _redis(settings) as redis,
+        _watcher(process, RedisLeases(redis)) as watcher,
+        serve_http(
+            settings.http_host,
+            settings.http_port,
+            telemetry=process.telemetry,
+            checks=dict,
+            webhooks=Webhooks(server, watcher.wake, process.telemetry),
+        ),
+    ):
+        watching = asyncio.create_task(watcher.run())
+        with _on_termination(watching.cancel), suppress(asyncio.CancelledError):
+            await watching
     return 0
 
 
 async def analyze(settings: Settings, file: Path, consent: str, out: Path | None, plot: Path | None) -> int:
     """Read a recording at full speed; its events go to `out` or to standard output."""
     recording = open_recording(file)
-    clock, telemetry = SystemClock(), Telemetry()
-    epoch = new_epoch(clock)
-    async with Engines(
-        settings.models, settings.tree.engines, clock=clock, telemetry=telemetry, shed_stale=False
-    ) as engines:
+    process = _Process(settings)
+    epoch = new_epoch(process.clock)
+    async with _engines(process, shed_stale=False) as engines:
         with (
-            AuditChain(settings.state / "audit", file.stem, epoch, clock) as audit,
+            AuditChain(settings.state / "audit", file.stem, epoch, process.clock) as audit,
             _output(out) as output,
             _progress(file.name, recording.duration_s) as progress,
         ):
-            sink = JsonLinesSink(output)
-            timeline = Timeline(sink) if plot is not None else None
+            timeline = Timeline(JsonLinesSink(output))
             analysis = RecordingAnalysis(
                 recording,
                 pipeline=ParticipantPipeline(engines, settings.tree.pipeline),
-                publisher=RoomPublisher(file.stem, epoch, _worker_name(), timeline or sink, clock),
+                publisher=RoomPublisher(file.stem, epoch, process.name, timeline, process.clock),
                 audit=audit,
-                clock=clock,
-                telemetry=telemetry,
+                clock=process.clock,
+                telemetry=process.telemetry,
                 fps=settings.tree.source.fps,
             )
             await analysis.run(consent, progress)
-    if timeline is not None and plot is not None:
+    if plot is not None:
         await asyncio.to_thread(timeline.draw, plot, file.name)
     return 0
 
 
 async def tail(settings: Settings, room: str, start: Literal["start", "now"], count: int | None) -> int:
     """Print a room's events, one JSON object a line."""
-    async with connect(settings.redis_url) as redis:
-        await check_credentials(redis)
-        async with aclosing(follow(redis, room, start, SystemClock())) as events:
-            printed = 0
-            while count is None or printed < count:
-                sys.stdout.buffer.write(await anext(events) + b"\n")
-                sys.stdout.buffer.flush()
-                printed += 1
+    async with _redis(settings) as redis, aclosing(follow(redis, room, start, SystemClock())) as events:
+        printed = 0
+        while count is None or printed < count:
+            sys.stdout.buffer.write(await anext(events) + b"\n")
+            sys.stdout.buffer.flush()
+            printed += 1
     return 0
 
 
@@ -185,20 +177,69 @@ def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def _worker_name() -> str:
-    """Unique among workers, also among those of one host."""
-    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+@asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[Redis]:
+    """A client; Redis may be away, but not refuse us. Raises `CredentialsRefused`."""
+    async with connect(settings.redis_url) as redis:
+        await check_credentials(redis)
+        yield redis
+
+
+def _engines(process: _Process, *, shed_stale: bool = True) -> Engines:
+    return Engines(
+        process.settings.models,
+        process.settings.tree.engines,
+        clock=process.clock,
+        telemetry=process.telemetry,
+        shed_stale=shed_stale,
+    )
+
+
+def _observer(process: _Process, engines: Engines, sink: RedisSink, state: StateFolder) -> CallObserver:
+    tree = process.settings.tree
+    return CallObserver(
+        worker=process.name,
+        sink=sink,
+        audit_folder=state.audit,
+        make_pipeline=lambda: ParticipantPipeline(engines, tree.pipeline),
+        options=tree.source,
+        clock=process.clock,
+        telemetry=process.telemetry,
+    )
+
+
+def _agent(process: _Process, observer: CallObserver, engines: Engines, leases: RedisLeases) -> AgentWorker:
+    tree = process.settings.tree
+    return AgentWorker(
+        process.settings.livekit_server(),
+        LeasedObserver(observer, leases, process.name, tree.lease, process.clock),
+        leases,
+        worker_id=process.name,
+        version=__version__,
+        load=LoadMeter(ProcessResources(), lambda: engines.queue_share, tree.load, process.clock),
+        options=tree.worker,
+        clock=process.clock,
+        telemetry=process.telemetry,
+    )
 
 
 @asynccontextmanager
-async def _watcher(settings: Settings, leases: RedisLeases, name: str, clock: Clock) -> AsyncIterator[Watcher]:
-    server, tree = settings.livekit_server(), settings.tree
+async def _watcher(process: _Process, leases: RedisLeases) -> AsyncIterator[Watcher]:
+    server, tree = process.settings.livekit_server(), process.settings.tree
     async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client:
         rooms = LiveKitRooms(client, server, tree.worker.registration.agent_name)
         leadership = Leadership(
-            leases, name, ttl_s=tree.watcher.leader_ttl_s, lease_ttl_s=tree.lease.ttl_s, clock=clock
+            leases, process.name, ttl_s=tree.watcher.leader_ttl_s, lease_ttl_s=tree.lease.ttl_s, clock=process.clock
         )
-        yield Watcher(rooms, leases, leadership, tree.watcher, clock)
+        yield Watcher(rooms, leases, leadership, tree.watcher, process.clock)
+
+
+def _checks(agent: AgentWorker, sink: RedisSink) -> dict[str, Check]:
+    return {
+        "models": "ok",
+        "livekit": "ok" if agent.state is WorkerState.REGISTERED else "failed",
+        "redis": "ok" if sink.connected else "degraded",
+    }
 
 
 async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:

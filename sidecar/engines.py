@@ -33,7 +33,7 @@ from sidecar.telemetry import Telemetry
 from sidecar.types import Modality, Options
 
 _ALONE: Final = BatcherOptions(max_batch=1)
-"""For the speech gate, whose batch axis is one person's time, and for text: under dynamic quantisation the neighbours in
+"""For the speech gate, whose batch axis is one person's time, and for text: under dynamic quantisation neighbours in
 a batch alter a segment's figures."""
 
 

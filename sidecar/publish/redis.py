@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -66,7 +65,7 @@ async def check_credentials(redis: Redis) -> bool:
 
 
 class RedisSink:
-    """An `EventSink`; `async with` it. Events of a room arrive in order, at least once, stream before channel.
+    """An `EventSink` that owns its client; `async with` it. Events of a room arrive in order, at least once, stream before channel.
 
     Two tasks: `_intake` empties the queue, straight to Redis or, while Redis is away, to the spool; `_drain`
     empties the spool once Redis is back. As long as the spool holds anything, newer events queue behind it.
@@ -115,17 +114,15 @@ class RedisSink:
         self._wake_intake.set()
 
     async def aclose(self) -> None:
-        """Deliver or spool what is pending, then end. Idempotent."""
-        if not self._tasks:
-            return
-        intake, drain = self._tasks
-        self._tasks = []
+        """Deliver or spool what is pending, then end; the spool waits on disk for the next run. Idempotent.
+
+        A delivery under way is waited for, a few seconds at most: cut off, it would leave its socket behind.
+        """
         self._closing = True
         self._wake_intake.set()
-        await intake
-        drain.cancel()
-        with suppress(asyncio.CancelledError):
-            await drain
+        self._wake_drain.set()
+        tasks, self._tasks = self._tasks, []
+        await asyncio.gather(*tasks)
         await self._redis.aclose()
 
     async def _intake(self) -> None:
@@ -142,6 +139,8 @@ class RedisSink:
     async def _drain(self) -> None:
         while True:
             await self._wake_drain.wait()
+            if self._closing:
+                return
             batch = self._spool.peek(_BATCH)
             if not batch:
                 self._wake_drain.clear()

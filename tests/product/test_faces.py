@@ -1,5 +1,7 @@
 """What the shipped pack makes of real faces."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,8 +71,8 @@ async def test_quality_and_share_fall_with_each_step_of_damage(data_root, damage
             qualities.append(evidence.quality)
             shares.append(evidence.share)
     assert len(qualities) >= 3
-    assert all(after < before for before, after in zip(qualities, qualities[1:], strict=False))
-    assert all(after < before for before, after in zip(shares, shares[1:], strict=False))
+    assert all(after < before for before, after in pairwise(qualities))
+    assert all(after < before for before, after in pairwise(shares))
 
 
 async def test_a_picture_of_any_size_is_taken(data_root):
