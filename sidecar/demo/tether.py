@@ -14,8 +14,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(command: list[str]) -> None:
-    """Become `command`, in a session of its own: Ctrl-C reaches the parent alone, which ends its children in order."""
-    os.setsid()
+    """Become `command`, in a process group of its own: Ctrl-C reaches the parent alone, which ends it in order."""
+    os.setpgid(0, 0)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:  # the parent was gone before the request
