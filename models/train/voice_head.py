@@ -13,7 +13,7 @@ from models.train.voice_model import VoiceHead
 BATCH: Final = 256
 PEAK_RATE: Final = 1e-3
 WEIGHT_DECAY: Final = 0.05
-SMOOTHING: Final = 0.05
+SMOOTHING: Final = 0.2
 """Share of the target that goes to all labels alike."""
 
 

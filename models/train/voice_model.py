@@ -9,11 +9,11 @@ from models.train.whisper_encoder import STATISTICS, WIDTH, WhisperEncoder
 
 DEPTH: Final = 3
 FEATURES: Final = DEPTH * STATISTICS * WIDTH
-EMBEDDING: Final = 128
+EMBEDDING: Final = 256
 
 
 class VoiceHead(nn.Module):
-    """(batch, 3456) pooled statistics -> `logits` (batch, labels), `embedding` (batch, 128)."""
+    """(batch, 3456) pooled statistics -> `logits` (batch, labels), `embedding` (batch, 256)."""
 
     mean: Tensor
     deviation: Tensor
@@ -38,7 +38,7 @@ class VoiceHead(nn.Module):
 
 
 class VoiceModel(nn.Module):
-    """`audio` (batch, 48000) float32, 16 kHz -> `logits` (batch, labels), `embedding` (batch, 128)."""
+    """`audio` (batch, 48000) float32, 16 kHz -> `logits` (batch, labels), `embedding` (batch, 256)."""
 
     def __init__(self, encoder: WhisperEncoder, head: VoiceHead) -> None:
         super().__init__()

@@ -1,0 +1,145 @@
+"""The voice corpora as loaded, on the real files; the cases of training; and what makes a clip sound like a call."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("soundfile", reason="needs the extra `train`")
+
+from models.datasets import data_root, emodb, nemo, ravdess
+from models.datasets.speech import SpeechClip
+from models.train import call_audio, voice_cases
+from models.train.voice_windows import as_recorded, in_a_call, in_speech
+from sidecar.types import EMOTIONS
+
+needs_data = pytest.mark.skipif(
+    not (data_root() / "voice").is_dir(), reason="the voice corpora are absent: set SIDECAR_DATA"
+)
+
+
+def tone(seconds: float, level: float = 0.3) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * 220 * np.arange(int(seconds * 16_000)) / 16_000)).astype(np.float32)
+
+
+def rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
+
+
+@needs_data
+def test_ravdess_splits_share_no_actor() -> None:
+    clips = {split: ravdess.load(split) for split in ("train", "valid", "test")}
+    assert {split: len(found) for split, found in clips.items()} == {"train": 840, "valid": 180, "test": 180}
+    speakers = {split: {clip.speaker for clip in found} for split, found in clips.items()}
+    assert speakers["valid"] == {"15", "16", "17"}
+    assert speakers["test"] == {"18", "19", "20"}
+    assert not speakers["train"] & (speakers["valid"] | speakers["test"])
+    assert {clip.emotion for clip in clips["test"]} == set(ravdess.LABELS)
+    assert next(c.emotion for c in clips["train"] if c.path.stem == "03-01-05-01-01-01-01") == "angry"
+
+
+@needs_data
+def test_emodb_and_nemo_name_speakers_and_emotions() -> None:
+    german, polish = emodb.load(), nemo.load()
+    assert (len(german), len({clip.speaker for clip in german})) == (535, 10)
+    assert sum(clip.emotion in emodb.FOUR for clip in german) == 339
+    assert (len(polish), len({clip.speaker for clip in polish})) == (4481, 9)
+    assert {clip.emotion for clip in polish} == set(nemo.LABELS)
+    for clip in (german[0], polish[0]):
+        samples = clip.samples()
+        assert samples.dtype == np.float32
+        assert 1.0 < len(samples) / 16_000 < 10.0
+        assert 0.001 < rms(samples) < 0.5
+
+
+@needs_data
+def test_cases_keep_test_speakers_and_emodb_out_and_validation_apart() -> None:
+    train, valid = voice_cases.load("train"), voice_cases.load("valid")
+    speakers = [{(case.corpus, case.clip.speaker) for case in cases} for cases in (train, valid)]
+    assert not speakers[0] & speakers[1]
+    assert {corpus for corpus, _ in speakers[0] | speakers[1]} == {"ravdess", "nemo"}
+    assert not {("ravdess", actor) for actor in ("18", "19", "20")} & (speakers[0] | speakers[1])
+    assert len({case.clip.path for case in (*train, *valid)}) == 1020 + 4481
+
+
+@needs_data
+def test_weights_balance_corpora_and_emotions() -> None:
+    cases = voice_cases.load("train")
+    weights = voice_cases.weights(cases)
+    english = np.array([case.corpus == "ravdess" for case in cases])
+    angry = np.array([case.labels == ("angry",) for case in cases])
+    assert weights.mean() == pytest.approx(1, abs=1e-4)
+    assert weights[english].sum() == pytest.approx(weights[~english].sum(), rel=1e-4)
+    assert weights[english & angry].sum() == pytest.approx(weights[english].sum() / 8, rel=1e-4)
+    assert weights[~english & angry].sum() == pytest.approx(weights[~english].sum() / 6, rel=1e-4)
+
+
+@needs_data
+def test_windows_are_cut_out_of_the_same_persons_speech() -> None:
+    clips = ravdess.load("test")
+    clip = clips[0]
+    assert as_recorded(clip).shape == (48_000,)
+    spoken = call_audio.spoken(clip.samples())
+    assert 0.5 < len(spoken) / 16_000 < len(clip.samples()) / 16_000 - 0.5, "RAVDESS has a second of silence around"
+    for seed in range(4):
+        window = in_speech(clip, clips, np.random.default_rng(seed))
+        assert window.shape == (48_000,)
+        call = in_a_call(clip, clips, np.random.default_rng(seed))
+        assert (call.shape, call.dtype) == ((48_000,), np.float32)
+        assert np.isfinite(call).all()
+        np.testing.assert_array_equal(call, in_a_call(clip, clips, np.random.default_rng(seed)))
+
+
+def test_every_label_has_a_base_emotion() -> None:
+    assert set(voice_cases.TO_BASE) == set(voice_cases.LABELS)
+    assert set(voice_cases.TO_BASE.values()) == set(EMOTIONS) - {"contempt"}
+    assert set(voice_cases.NEMO_LABELS) == set(nemo.LABELS)
+
+
+def test_targets_allow_each_label_of_a_case() -> None:
+    clip = SpeechClip(data_root() / "absent.opus", "XX", "neutral")
+    (target,) = voice_cases.targets([voice_cases.VoiceCase(clip, "nemo", voice_cases.NEMO_LABELS["neutral"])])
+    assert [label for label, right in zip(voice_cases.LABELS, target, strict=True) if right] == ["neutral", "calm"]
+
+
+def test_centred_pads_and_cuts_equally() -> None:
+    short = call_audio.centred(np.ones(16_001, np.float32))
+    assert (len(short), np.flatnonzero(short)[0], np.count_nonzero(short)) == (48_000, 15_999, 16_001)
+    ramp = np.arange(50_000, dtype=np.float32)
+    np.testing.assert_array_equal(call_audio.centred(ramp), ramp[1000:49_000])
+
+
+def test_spoken_drops_only_the_silence_around() -> None:
+    silence = np.zeros(8000, np.float32)
+    clip = np.concatenate([silence, tone(0.5), silence, tone(0.5), silence])
+    assert len(call_audio.spoken(clip)) == pytest.approx(24_000, abs=640)
+    assert len(call_audio.spoken(silence)) > 0
+
+
+def test_a_live_window_is_filled_where_the_clips_suffice() -> None:
+    windows = [call_audio.live_window([tone(2), tone(2)], np.random.default_rng(seed)) for seed in range(8)]
+    assert all(np.abs(window).max() > 0.29 for window in windows)
+    assert all(np.mean(window == 0) < 0.2 for window in windows)
+    alone = call_audio.live_window([tone(1)], np.random.default_rng(0))
+    assert len(alone) == 48_000
+    assert rms(alone) == pytest.approx(rms(tone(1)) / np.sqrt(3), rel=0.01)
+
+
+def test_degradations_do_what_they_say() -> None:
+    random = np.random.default_rng(0)
+    clean = tone(3)
+    assert 20 * np.log10(rms(call_audio.at_level(clean, -26))) == pytest.approx(-26, abs=0.1)
+    noise = call_audio.with_noise(clean, random) - clean
+    assert 8 <= 20 * np.log10(rms(clean) / rms(noise)) <= 30
+    low = np.sin(2 * np.pi * 60 * np.arange(48_000) / 16_000).astype(np.float32)
+    assert rms(call_audio.band_limited(low, random)) < 0.01 * rms(low)
+    click = np.zeros(48_000, np.float32)
+    click[100] = 1
+    assert rms(call_audio.in_a_room(click, random)[200:4000]) > 0
+
+
+def test_opus_keeps_the_speech_in_place_and_is_not_lossless() -> None:
+    clean = tone(3) * (np.sin(2 * np.pi * 3 * np.arange(48_000) / 16_000) > 0).astype(np.float32)
+    heard = call_audio.through_opus(clean, 24_000)
+    assert heard.shape == (48_000,)
+    loudness = [np.sqrt(np.square(samples.reshape(-1, 160)).mean(1)) for samples in (clean, heard)]
+    assert np.corrcoef(*loudness)[0, 1] > 0.95, "frames of 10 ms are as loud as before, at the same place"
+    assert rms(heard - clean) > 1e-4
