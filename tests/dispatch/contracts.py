@@ -21,18 +21,18 @@ async def check_lease_store(leases: LeaseStore, wait: Wait) -> None:
     assert await leases.holders([]) == []
     assert await leases.holders([key, other]) == [None, None]
 
-    assert await leases.claim(key, "a", 0.4) == "a"
-    assert await leases.claim(key, "b", 0.4) == "a"
+    assert await leases.claim(key, "a", 1.5) == "a"
+    assert await leases.claim(key, "b", 1.5) == "a"
     assert await leases.holders([other, key]) == [None, "a"]
 
-    await wait(0.25)
-    assert await leases.claim(key, "a", 0.4) == "a"  # renewed
-    await wait(0.25)
+    await wait(0.9)
+    assert await leases.claim(key, "a", 1.5) == "a"  # renewed
+    await wait(0.9)
     assert await leases.holders([key]) == ["a"]
-    await wait(0.25)
+    await wait(0.9)
     assert await leases.holders([key]) == [None]  # ran out
 
-    assert await leases.claim(key, "b", 0.4) == "b"
+    assert await leases.claim(key, "b", 1.5) == "b"
     await leases.release(key, "a")  # too late: it is b's
     assert await leases.holders([key]) == ["b"]
     await leases.release(key, "b")

@@ -1,6 +1,8 @@
 """Attachment on the real server and Redis: worker processes that join, are killed, drain."""
 
 import asyncio
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -50,6 +52,7 @@ class Fleet:
         for name in names:
             output = self.workers[name].stdout
             assert output is not None
+            assert select.select([output], [], [], 60)[0], f"{name} did not register"
             assert output.readline() == "registered\n"
 
     def signal(self, name: str, number: signal.Signals) -> int:
@@ -58,7 +61,7 @@ class Fleet:
         with worker:
             worker.send_signal(number)
             try:
-                return worker.wait(15)
+                return worker.wait(30)
             finally:
                 worker.kill()
 
@@ -110,13 +113,12 @@ async def people_in(server: LiveKitServer, *rooms: str) -> AsyncIterator[None]:
         yield
 
 
-async def until(true: Callable[[], Awaitable[bool]], within_s: float) -> float:
-    """Wait until it is true; returns the seconds it took, fails after `within_s`."""
-    started_s = time.monotonic()
+async def until(true: Callable[[], Awaitable[bool]], within_s: float) -> None:
+    """Wait until it is true. The times hold while there are cores for all; a starved machine gets more."""
+    deadline_s = time.monotonic() + within_s * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
     while not await true():
-        assert time.monotonic() - started_s < within_s, "not in time"
+        assert time.monotonic() < deadline_s, f"not within {within_s} s"
         await asyncio.sleep(0.1)
-    return time.monotonic() - started_s
 
 
 async def test_rooms_of_before_and_new_rooms_are_attached_in_time(fleet: Fleet) -> None:
