@@ -169,6 +169,15 @@ async def test_two_taps_share_a_microphone(livekit_server: LiveKitServer, ann: C
             assert len(await take(again, 2)) == 2
 
 
+async def test_a_tap_may_be_closed_and_opened_again_and_again(livekit_server: LiveKitServer, ann: CastMember) -> None:
+    async with observing(livekit_server, ROOM) as room:
+        microphone = await room.track("ann", TrackSource.MICROPHONE)
+        for _ in range(6):
+            async with room.call.open_audio(microphone, Permit("ann", Modality.VOICE)) as tap:
+                assert len(await take(tap, 1)) == 1
+        assert not [event for event in room.events if isinstance(event, CallEnded)]
+
+
 async def test_a_muted_track_delivers_nothing(livekit_server: LiveKitServer, ann: CastMember) -> None:
     async with observing(livekit_server, ROOM) as room:
         microphone = await room.track("ann", TrackSource.MICROPHONE)

@@ -82,7 +82,7 @@ class Subscriptions:
     def _left(self, _track: rtc.RemoteTrack | None, publication: rtc.RemoteTrackPublication) -> None:
         subscription = self._subscriptions.get(publication.sid)
         if subscription is not None:
-            subscription.lose()
+            subscription.leave()
 
     def _unpublished(self, publication: rtc.RemoteTrackPublication) -> None:
         subscription = self._subscriptions.pop(publication.sid, None)
@@ -104,6 +104,7 @@ class _Subscription:
         self._received: asyncio.Future[ReceivedTrack] | None = None
         self._asked_s = float("-inf")
         self._ended_s = float("-inf")
+        self._leaving = False  # the end of an earlier subscription is still to be told, perhaps after we began anew
 
     async def begin(self) -> ReceivedTrack:
         clock = asyncio.get_running_loop().time
@@ -125,11 +126,19 @@ class _Subscription:
         received, self._received = self._received, None
         if received is not None:  # else lost before
             self._ended_s = asyncio.get_running_loop().time()
+            self._leaving = received.done()
             self.publication.set_subscribed(False)
 
     def arrive(self, track: rtc.RemoteTrack) -> None:
+        self._leaving = False
         if self._received is not None and not self._received.done():
             self._received.set_result(ReceivedTrack(track, asyncio.get_running_loop().create_future()))
+
+    def leave(self) -> None:
+        if self._leaving:
+            self._leaving = False
+        else:
+            self.lose()
 
     def lose(self) -> None:
         received, self._received = self._received, None
