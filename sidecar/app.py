@@ -251,6 +251,11 @@ async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:
         watching.cancel()
         draining.cancel()
 
+    async def watch() -> None:
+        # A room dispatched before there is a worker to take it waits seconds for its next try.
+        await agent.first_registration()
+        await watcher.run()
+
     async def drain() -> None:
         await stopping.wait()
         log.info("draining: leaving all rooms")
@@ -259,7 +264,7 @@ async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:
     try:
         with _on_termination(stopping.set):
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(watcher.run())
+                watching = tasks.create_task(watch())
                 draining = tasks.create_task(drain())
                 tasks.create_task(observe())
     except* CredentialsRefused as refused:
