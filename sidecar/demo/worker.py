@@ -52,6 +52,10 @@ class WorkerProcess:
         code = await self._process.wait()
         raise Unavailable(self._with_log(f"the worker ended with exit code {code}"))
 
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+
     def missed(self, what: str) -> Unavailable:
         """The error to raise where the worker lives but did not do its part."""
         return Unavailable(self._with_log(what))
