@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,16 @@ pytestmark = pytest.mark.integration
 NOBODY_SPOKE_OF_S = 1.0
 
 
+@dataclass(slots=True)
 class Call:
     """A room with a worker, and people as a test brings them."""
 
-    def __init__(
-        self, livekit: LiveKitServer, redis: RedisProcess, clips: Path, folder: Path, stack: AsyncExitStack, room: str
-    ) -> None:
-        self.livekit = livekit
-        self.redis = redis
-        self.clips = clips
-        self.folder = folder
-        self.room = room
-        self._stack = stack
+    livekit: LiveKitServer
+    redis: RedisProcess
+    clips: Path
+    folder: Path
+    room: str
+    _stack: AsyncExitStack
 
     async def worker(self, name: str = "one") -> WorkerProcess:
         worker = await self._stack.enter_async_context(running_worker(self.livekit, self.redis.url, self.folder / name))
@@ -63,7 +62,7 @@ async def call(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Call]:
     async with AsyncExitStack() as stack:
-        yield Call(livekit_server, redis_server, data_root / "clips", tmp_path, stack, f"call {request.node.name}/🎥")
+        yield Call(livekit_server, redis_server, data_root / "clips", tmp_path, f"call {request.node.name}/🎥", stack)
 
 
 async def test_two_people_are_read_as_far_as_they_consent(call):
