@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -106,11 +106,10 @@ def milliseconds(model: OrtModel, runs: int = 50) -> float:
 
 
 def main() -> None:
-    """Evaluate, time, write and print; keeps what the recipe noted of the precisions."""
+    """Evaluate, time, write and print."""
     spec, figures = entry(), evaluate()
     figures |= {f"{name}_cpu_ms": milliseconds(open_model(spec, plain=name == "plain")) for name in ("auto", "plain")}
-    result: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    result |= {
+    result = {
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.sha256},
         "machine": {
             "processor": processor(),

@@ -1,5 +1,6 @@
 """Whose speech the voice head learns from, and towards what."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -59,8 +60,8 @@ def targets(cases: Sequence[VoiceCase]) -> NDArray[np.float32]:
 
 def weights(cases: Sequence[VoiceCase]) -> NDArray[np.float32]:
     """(cases,) of mean 1: every corpus counts alike, and within it every emotion."""
-    groups = [(case.corpus, case.labels) for case in cases]
-    emotions = {corpus: len({group for group in groups if group[0] == corpus}) for corpus, _ in groups}
-    share = np.array([1 / (groups.count(group) * emotions[group[0]]) for group in groups])
+    groups = Counter((case.corpus, case.labels) for case in cases)
+    emotions = Counter(corpus for corpus, _ in groups)
+    share = np.array([1 / (groups[case.corpus, case.labels] * emotions[case.corpus]) for case in cases])
     balanced: NDArray[np.float32] = (share / share.mean()).astype(np.float32)
     return balanced
