@@ -65,7 +65,9 @@ async def check_credentials(redis: Redis) -> bool:
 
 
 class RedisSink:
-    """An `EventSink` that owns its client; `async with` it. Events of a room arrive in order, at least once, stream before channel.
+    """An `EventSink` that owns its client; `async with` it.
+
+    Events of a room arrive in order, at least once, stream before channel.
 
     Two tasks: `_intake` empties the queue, straight to Redis or, while Redis is away, to the spool; `_drain`
     empties the spool once Redis is back. As long as the spool holds anything, newer events queue behind it.
