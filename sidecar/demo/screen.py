@@ -17,12 +17,16 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._footing = ""
         self.tick_s = 0.5 if self._live else 1.0
         """How often to show it."""
 
     def show(self, tally: RoomTally, heading: str, footing: str) -> None:
         """Draw the newest state."""
         if self._live is None:
+            if footing != self._footing:
+                self._footing = footing
+                self._console.print(footing, markup=False, highlight=False, soft_wrap=True)
             self._console.print(plain_line(tally, heading), markup=False, highlight=False, soft_wrap=True)
         else:
             self._live.update(live_table(tally, time.time(), heading, footing), refresh=True)

@@ -45,14 +45,18 @@ async def run_demo(seconds: float | None, media: Path | None) -> int:
             if await _livekit_is_there(console, steps):
                 expected = [role.identity for role in cast]
                 async with simulated_call(cast, folder, steps) as call:
-                    console.print(f"   worker: log {call.worker.log}, metrics {call.worker.http_url}/metrics\n")
+                    console.print(
+                        f"   its log: {call.worker.log}\n   its metrics: {call.worker.http_url}/metrics\n",
+                        highlight=False,
+                    )
                     await _watch(call, tally, seconds, Screen(console))
                     console.print("ending the call", style="dim")
             else:
                 await replay(media or cast[-1].media, folder, tally, Screen(console))
     except asyncio.CancelledError:  # Ctrl-C ends the demo as its time does
         _forgive_cancellation()
-    console.print(summary(tally))
+    if tally.types:
+        console.print(summary(tally))
     return 0 if successful(tally, expected) else 1
 
 
@@ -60,16 +64,15 @@ async def _livekit_is_there(console: Console, steps: Steps) -> bool:
     """Install the server where it is missing; False, with a word on how to get one, where that cannot be done."""
     try:
         livekit_binary()
-    except ConfigurationError:
-        console.print("No LiveKit server is installed. Building one with Go, which takes 1 to 2 minutes, this once.")
-    try:
-        with steps.step("LiveKit server installed"):
-            await asyncio.to_thread(install_livekit)
-    except ConfigurationError as error:
-        console.print(
-            f"\n{error}\n\nWithout a LiveKit server there is no call; here is a recording, read in the same way.\n"
-        )
-        return False
+    except ConfigurationError as missing:
+        console.print("No LiveKit server is installed. Building one with Go takes 1 to 2 minutes, only this once.")
+        try:
+            with steps.step("LiveKit server built"):
+                await asyncio.to_thread(install_livekit)
+        except ConfigurationError as error:
+            console.print(f"\n{error}\n{missing}\n", markup=False)
+            console.print("Without a LiveKit server there is no call. Here is a recording, read in the same way.\n")
+            return False
     return True
 
 
@@ -102,7 +105,7 @@ async def _subscribe(redis_url: str, tally: RoomTally) -> None:
 
 async def _draw(call: SimulatedCall, tally: RoomTally, seconds: float | None, screen: Screen) -> None:
     """Show the tally until `seconds` after the room was attached."""
-    footing = f" Watch the raw events:  REDIS_URL={call.redis_url} {_command()} tail {ROOM}"
+    footing = f" Raw events: REDIS_URL={call.redis_url} {_command()} tail {ROOM}"
     joined_s, attached_s = time.monotonic(), None
     with screen:
         while True:

@@ -22,7 +22,7 @@ def summary(tally: RoomTally) -> RenderableType:
         people.add_column(column, justify="right")
     for identity, person in sorted(tally.people.items()):
         latency = f"{person.mean_latency_ms:.0f} ms" if person.estimates else "-"
-        people.add_row(identity, str(person.estimates), f"{person.abstained_share:.0%}", latency)
+        people.add_row(Text(identity), str(person.estimates), f"{person.abstained_share:.0%}", latency)
     types = ", ".join(f"{count} {name.split('.')[1]}" for name, count in sorted(tally.types.items()))
     holes = "without holes" if tally.missed == 0 else f"with {tally.missed} missing"
-    return Group(people, Text(f"events: {types or 'none'}; sequence 1 to {tally.sequence} {holes}"))
+    return Group(people, Text(f"events: {types or 'none'}\nsequence: 1 to {tally.sequence} {holes}"))

@@ -49,14 +49,19 @@ def person_panel(identity: str, person: PersonTally, wall_time_s: float) -> Pane
     for name in ("engagement", "confusion", "frustration"):
         rows.add_row(name, _NOTHING if estimate is None else _bar(getattr(estimate, name), _colour(name)))
     rows.add_row("confidence", _NOTHING if estimate is None else _bar(estimate.confidence, "white"))
-    rows.add_row("expression", _NOTHING if estimate is None else _expression(estimate))
-    rows.add_row("", _NOTHING if estimate is None else _dimensions(estimate))
+    first, second = _ranked(None if estimate is None else estimate.emotions)[:2]
+    rows.add_row("expression", first)
+    rows.add_row("", second)
+    rows.add_row("in a word", _word(estimate))
+    rows.add_row("valence", _NOTHING if estimate is None else _dimensions(estimate))
     for modality in Modality:
         rows.add_row(modality.value, _modality(modality, person))
     rows.add_row("speaking", _speaking(estimate))
     rows.add_row("latency", _NOTHING if estimate is None else f"{estimate.latency_ms:.0f} ms")
     rows.add_row("episodes", _episodes(person))
-    return Panel(rows, title=identity, title_align="left", border_style="dim" if silent else "cyan", padding=(0, 1))
+    return Panel(
+        rows, title=Text(identity), title_align="left", border_style="dim" if silent else "cyan", padding=(0, 1)
+    )
 
 
 def plain_line(tally: RoomTally, heading: str) -> str:
@@ -72,7 +77,7 @@ def _in_a_word(person: PersonTally) -> str:
     shares = " ".join(f"{modality} {data.share:.2f}" for modality, data in estimate.modalities.items())
     if estimate.abstained:
         return f"abstains ({estimate.abstain_reason}) [{shares}]"
-    return f"{estimate.label} {estimate.engagement or 0:.2f} {_top(estimate.emotions)} [{shares}]"
+    return f"{estimate.label} {estimate.engagement or 0:.2f} {_ranked(estimate.emotions)[0]} [{shares}]"
 
 
 def _judgement(person: PersonTally, wall_time_s: float) -> Text:
@@ -100,32 +105,30 @@ def _colour(name: str) -> str:
     return {"engagement": "green", "confusion": "magenta", "frustration": "red"}[name]
 
 
-def _expression(estimate: Estimate) -> Text:
-    if estimate.emotions is None:
-        return _NOTHING
-    word = estimate.blend or estimate.granular
-    return Text(_top(estimate.emotions) + (f" ({word})" if word else ""))
-
-
-def _top(emotions: Emotions | None) -> str:
-    """The likeliest two of the base emotions."""
+def _ranked(emotions: Emotions | None) -> list[str]:
+    """All base emotions, the likeliest first."""
     if emotions is None:
-        return ""
+        return ["-", ""]
     ranked = sorted(msgspec.structs.asdict(emotions).items(), key=lambda item: -item[1])
-    return " ".join(f"{name} {probability:.2f}" for name, probability in ranked[:2])
+    return [f"{name} {probability:.2f}" for name, probability in ranked]
+
+
+def _word(estimate: Estimate | None) -> str:
+    """The second or third tier of the vocabulary."""
+    return (estimate and (estimate.blend or estimate.granular)) or "-"
 
 
 def _dimensions(estimate: Estimate) -> Text:
     if estimate.valence is None or estimate.arousal is None:
         return _NOTHING
-    return Text(f"valence {estimate.valence:+.2f} arousal {estimate.arousal:+.2f}")
+    return Text(f"{estimate.valence:+.2f}  arousal {estimate.arousal:+.2f}")
 
 
 def _modality(modality: Modality, person: PersonTally) -> Text:
     estimate = person.newest
     if estimate is not None and modality in estimate.modalities and modality in person.consent:
         data = estimate.modalities[modality]
-        return Text.assemble((f"{data.share:4.0%}", "bold"), f" quality {data.quality:.2f}, {data.age_s:.1f} s old")
+        return Text.assemble((f"{data.share:4.0%}", "bold"), f"  quality {data.quality:.2f}")
     if modality not in person.consent:
         return Text("no consent", style="yellow")
     reason = None if estimate is None else estimate.missing.get(modality)
