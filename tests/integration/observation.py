@@ -12,11 +12,11 @@ from sidecar.clock import SystemClock
 from sidecar.dispatch.livekit_server import OBSERVER_IDENTITY, LiveKitServer
 from sidecar.sources.livekit import LiveKitCall, LiveKitOptions, observer_token
 from sidecar.telemetry import Telemetry
-from sidecar.types import AudioChunk, CallEvent, Track, TrackChanged, TrackSource
+from sidecar.types import AudioChunk, CallEvent, Track, TrackChanged, TrackSource, VideoFrame
 
 Event = TypeVar("Event", bound=CallEvent)
 
-WITHIN_S = 15.0
+WITHIN_S = 20.0
 
 
 class Observation:
@@ -59,6 +59,17 @@ class Observation:
     def dropped(self, stage: str, reason: str) -> float:
         labels = {"stage": stage, "reason": reason}
         return self.telemetry.registry.get_sample_value("sidecar_dropped_total", labels) or 0.0
+
+
+async def low_frames(tap: AsyncIterator[VideoFrame], count: int) -> list[VideoFrame]:
+    """Frames in a row from the 320x180 layer; a busy server begins with a higher one."""
+    frames: list[VideoFrame] = []
+    async with asyncio.timeout(WITHIN_S):
+        async for frame in tap:
+            frames = [*frames, frame] if frame.rgb.shape == (180, 320, 3) else []
+            if len(frames) == count:
+                break
+    return frames
 
 
 def assert_continuous(chunks: list[AudioChunk]) -> None:
