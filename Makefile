@@ -7,10 +7,10 @@ SECONDS_ARGUMENT = $(if $(ROOM_SECONDS),--seconds $(ROOM_SECONDS))
 MEDIA_ARGUMENT = $(if $(MEDIA),--media "$(MEDIA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint bench train evaluate servers lock clean
+.PHONY: help install demo test test-fast test-recipes lint bench train evaluate servers lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed-cpu ## Install the sidecar and its weights into .venv
 
@@ -21,7 +21,10 @@ test: lint servers ## Run linters and every test against real servers
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev ## Run the tests that need no servers
-	$(BIN)/python -m pytest -m "not integration and not browser"
+	$(BIN)/python -m pytest -m "not integration and not browser and not recipe"
+
+test-recipes: .venv/installed-dev ## Run the conversion recipes and compare with the committed files
+	$(BIN)/python -m pytest -m recipe
 
 lint: .venv/installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -7,28 +7,19 @@ import pytest
 
 from sidecar.demo.servers import LiveKitProcess, RedisProcess
 from sidecar.dispatch.livekit_server import LiveKitServer
-from sidecar.errors import ConfigurationError
 
 
 @pytest.fixture(scope="session")
 def livekit_server() -> Iterator[LiveKitServer]:
     """A LiveKit server for the whole run: tests keep apart by the names of their rooms."""
-    try:
-        process = LiveKitProcess()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
-    with process:
+    with LiveKitProcess() as process:
         yield process.server
 
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisProcess]:
     """An empty Redis of the test's own, which it may stop and start (`.url`, `.stop()`, `.start()`)."""
-    try:
-        process = RedisProcess()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
-    with process:
+    with RedisProcess() as process:
         yield process
 
 

@@ -92,12 +92,10 @@ def test_tidying_names_ports_and_applies_the_sigmoid_whatever_the_converter_call
     np.testing.assert_allclose(p, [[0.5], [1 / (1 + np.exp(-4.0))]], rtol=1e-6)
 
 
+@pytest.mark.recipe
 def test_the_face_recipe_makes_the_committed_files() -> None:
-    """Minutes: only where the recipe's own environment has been made by a run of it."""
     from models.convert import mediapipe
 
-    if not (mediapipe.WORK / "venv" / "bin" / "python").exists():
-        pytest.skip("run `python -m models.convert.mediapipe` once to make the converter's environment")
     recipe = next(recipe for recipe in mediapipe.RECIPES if recipe.name == "blazeface")
     tflite = mediapipe.wheel_file(*mediapipe.WHEEL, recipe.member, recipe.sha256)
     model = mediapipe.convert(recipe, tflite, mediapipe.converter_python())
