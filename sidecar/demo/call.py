@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,9 +37,10 @@ class SimulatedCall:
     async def play(self, period_s: float) -> None:
         """For ever: Grace takes her consent to `voice` back for a third of each period, and gives it again."""
         grace = next(member for member in self.cast if member.identity == GRACE)
-        for words, share in itertools.cycle((("face,voice", 0.4), ("face", 0.3), ("face,voice", 0.3))):
-            await grace.tell(f"consent {words}")
-            await asyncio.sleep(share * period_s)
+        with suppress(ConnectionError):  # she is gone, which `ended` tells
+            for words, share in itertools.cycle((("face,voice", 0.4), ("face", 0.3), ("face,voice", 0.3))):
+                await grace.tell(f"consent {words}")
+                await asyncio.sleep(share * period_s)
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ def find_clips() -> Path | None:
 
 
 def roles(clips: Path | None, media: Path | None, folder: Path) -> tuple[Role, Role]:
-    """Ada, who consents to all three, and Grace, who keeps her words to herself.
+    """Ada, who consents to all there is of her, and Grace, who keeps her words to herself.
 
     `clips`: the folder of recorded clips, where there is one; otherwise photographs are filmed and lines spoken into
     `folder`. `media`: one's own recording, which Ada plays. Raises `RecordingError` where that cannot be played.
@@ -55,8 +55,10 @@ def roles(clips: Path | None, media: Path | None, folder: Path) -> tuple[Role, R
     if media is not None:
         _check(media)
     if clips is not None:
-        ada = Role(ADA, "face,voice,text", media or clips / "lbbc2a.mpg", lines=_ADA_SAYS)
-        return ada, Role(GRACE, "face,voice", clips / "WolfgangLanger_Pexels.mp4", clips / "jfk.flac")
+        ada = Role(ADA, "face,voice,text", clips / "lbbc2a.mpg", lines=_ADA_SAYS)
+        return _own(media) if media else ada, Role(
+            GRACE, "face,voice", clips / "WolfgangLanger_Pexels.mp4", clips / "jfk.flac"
+        )
     return _stand_ins(media, folder)
 
 
@@ -70,10 +72,15 @@ def _stand_ins(media: Path | None, folder: Path) -> tuple[Role, Role]:
     speak(_GRACE_SAYS, "en-us+f2", folder / "grace.wav", words_per_minute=135)
     grace = Role(GRACE, "face,voice", folder / "grace.mp4", folder / "grace.wav")
     if media is not None:
-        return Role(ADA, "face,voice,text", media, lines=_ADA_SAYS), grace
+        return _own(media), grace
     film(astronaut(), folder / "ada.mp4")
     speak(_ADA_SAYS, "en-us+f3", folder / "ada.wav")
     return Role(ADA, "face,voice,text", folder / "ada.mp4", folder / "ada.wav", _ADA_SAYS), grace
+
+
+def _own(media: Path) -> Role:
+    """Ada with a recording that has no transcript: lines of ours would be read as its words."""
+    return Role(ADA, "face,voice", media)
 
 
 def _check(media: Path) -> None:

@@ -85,7 +85,7 @@ def test_consents_leave_something_to_be_missing(stand_ins):
 def test_ones_own_recording_is_played_by_the_first(tmp_path):
     mine = write_recording(tmp_path / "mine.mp4", 1.0)
     ada, grace = roles(None, mine, tmp_path)
-    assert (ada.media, ada.voice) == (mine, None)
+    assert (ada.media, ada.voice, ada.lines) == (mine, None, ())  # no made-up words beside a real voice
     assert grace.media != mine
 
 
