@@ -33,7 +33,8 @@ class FerPlus:
 
     def labels(self) -> NDArray[np.int64]:
         """(n,) the emotion with most votes, the first of equals: an index into `LABELS`."""
-        return self.votes[:, : len(LABELS)].argmax(1).astype(np.int64)
+        labels: NDArray[np.int64] = self.votes[:, : len(LABELS)].argmax(1).astype(np.int64)
+        return labels
 
     def distributions(self) -> NDArray[np.float32]:
         """(n, 8) each emotion's share of the votes; a single vote is an outlier and dropped, as the authors do."""

@@ -61,7 +61,7 @@ def softened(faces: Tensor) -> Tensor:
 def compressed(faces: Tensor) -> Tensor:
     """Round the cosine coefficients of 8x8 blocks, coarser for higher frequencies: the loss of JPEG and VP8."""
     count, side = len(faces), faces.shape[-1]
-    blocks = F.unfold(faces, BLOCK_PX, stride=BLOCK_PX).transpose(1, 2).unflatten(2, (BLOCK_PX, BLOCK_PX))
+    blocks = F.unfold(faces, BLOCK_PX, stride=BLOCK_PX).transpose(1, 2).reshape(count, -1, BLOCK_PX, BLOCK_PX)
     basis = _cosine_basis()
     frequency = torch.arange(BLOCK_PX, dtype=torch.float32)
     step = (1 + frequency + frequency[:, None]) * _uniform((count, 1, 1, 1), 1, 8)

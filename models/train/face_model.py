@@ -45,7 +45,8 @@ class Block(nn.Module):
         )
         mixed = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
         x = x + self.projection(mixed)
-        return x + self.perceptron(self.perceptron_norm(x))
+        x = x + self.perceptron(self.perceptron_norm(x))
+        return x
 
 
 class FaceVit(nn.Module):
@@ -80,7 +81,7 @@ class FaceVit(nn.Module):
 
     def forward(self, face: Tensor) -> FaceOutputs:
         x = self.stem(standardised(face.float()))
-        positions = self.positions
+        positions: Tensor = self.positions
         if x.shape[-1] != positions.shape[-1]:
             positions = F.interpolate(positions, x.shape[-2:], mode="bilinear")
         tokens = self.blocks((x + positions).flatten(2).transpose(1, 2))

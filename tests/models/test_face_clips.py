@@ -27,7 +27,7 @@ def frames(name: str, chosen: range) -> Iterator[ByteArray]:
             if number in chosen:
                 narrow = min(1.0, 320 / frame.width)
                 size = {"width": int(frame.width * narrow), "height": int(frame.height * narrow)}
-                yield frame.reformat(format="rgb24", **size).to_ndarray()
+                yield frame.reformat(format="rgb24", **size).to_ndarray().astype(np.uint8)
 
 
 def expressions(name: str, chosen: range) -> dict[str, float]:

@@ -12,7 +12,7 @@ from models.evaluate import face as evaluation
 from models.evaluate.face_scores import calibration_error, score
 from models.train import face, face_augment
 from models.train.face_model import FaceVit, standardised
-from models.train.face_publish import choose, fit_temperature, free_energy
+from models.train.face_publish import Candidate, choose, fit_temperature, free_energy
 
 present = pytest.mark.skipif(not (data_root() / "face").is_dir(), reason="FER+ is not in the data folder")
 
@@ -166,8 +166,8 @@ def test_free_energy_is_high_where_nothing_speaks() -> None:
 
 @pytest.mark.parametrize(("accuracy", "ms", "chosen"), [(0.79, 0.5, "int8"), (0.78, 0.5, "fp32"), (0.80, 2.0, "fp32")])
 def test_int8_must_be_faster_and_all_but_as_good(accuracy: float, ms: float, chosen: str) -> None:
-    compared = {"fp32": {"a_accuracy": 0.795, "a_ms": 1.0}, "int8": {"a_accuracy": accuracy, "a_ms": ms}}
-    assert choose(compared) == chosen  # type: ignore[arg-type]
+    whole = Candidate("fp32", "OpenVINOExecutionProvider", 0.795, 1.0)
+    assert choose([whole, Candidate("int8", "CPUExecutionProvider", accuracy, ms)]).precision == chosen
 
 
 @present
