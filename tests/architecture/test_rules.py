@@ -133,7 +133,7 @@ KNOWN_LABELS = {
 def test_metrics_are_classified_for_personal_data():
     telemetry = Telemetry()
     found = {
-        metric._name: metric._labelnames  # noqa: SLF001 - prometheus_client has no public way to list labels
+        metric._name: metric._labelnames
         for metric in vars(telemetry).values()
         if hasattr(metric, "_labelnames")
     }
