@@ -45,8 +45,8 @@ class Block(nn.Module):
         )
         mixed = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
         x = x + self.projection(mixed)
-        x = x + self.perceptron(self.perceptron_norm(x))
-        return x
+        refined: Tensor = self.perceptron(self.perceptron_norm(x))
+        return x + refined
 
 
 class FaceVit(nn.Module):
