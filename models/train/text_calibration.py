@@ -29,5 +29,6 @@ def fit_temperature(predict: Predict) -> float:
 def label_prior(cases: TextCases) -> tuple[float, ...]:
     """Shares of the 28 labels in training: each base emotion's over all corpora, split as GoEmotions splits it."""
     native, base = cases.native.sum(0), cases.base.sum(0)
-    shares = native / (GROUPS @ (native @ GROUPS)) * (GROUPS @ base) / base.sum()
+    group = np.maximum(GROUPS @ (native @ GROUPS), 1e-9)  # a base emotion without any text has no share to split
+    shares = native / group * (GROUPS @ base) / base.sum()
     return tuple(round(float(share), 5) for share in shares)
