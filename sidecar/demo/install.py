@@ -92,6 +92,16 @@ def install_chromium() -> Path:
     return chromium_binary()
 
 
+def install_namespaces() -> Path:
+    """Install Debian's iproute2, with which a test makes networks of its own, unless it is there.
+
+    Raises `ConfigurationError` where that cannot be done.
+    """
+    if not shutil.which("ip"):
+        _install_from_debian("iproute2")
+    return Path(shutil.which("ip") or "ip")
+
+
 def install_browser_client() -> Path:
     """Install LiveKit's JavaScript client unless it is there. Raises `ConfigurationError` where npm cannot do it."""
     try:

@@ -18,7 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from sidecar.demo.install import install_browser_client, install_chromium, install_livekit, livekit_binary, redis_binary
+from sidecar.demo.install import (
+    install_browser_client,
+    install_chromium,
+    install_livekit,
+    install_namespaces,
+    livekit_binary,
+    redis_binary,
+)
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.errors import SidecarError, Unavailable
 
@@ -154,7 +161,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sidecar.demo.servers", description=__doc__)
     parser.add_argument("command", choices=["install"])
     parser.add_argument(
-        "--browser", action="store_true", help="also Chromium (Debian, as root) and the JavaScript client (npm)"
+        "--browser",
+        action="store_true",
+        help="also what only tests need: Chromium and iproute2 (Debian, as root), the JavaScript client (npm)",
     )
     arguments = parser.parse_args()
     try:
@@ -164,7 +173,7 @@ def main() -> int:
         return error.exit_code
     if arguments.browser:
         try:
-            print(install_chromium(), install_browser_client(), sep="\n")  # noqa: T201
+            print(install_chromium(), install_browser_client(), install_namespaces(), sep="\n")  # noqa: T201
         except SidecarError as error:
             print(f"tests with a browser will be skipped: {error}", file=sys.stderr)  # noqa: T201
     return 0
