@@ -77,7 +77,7 @@ class TextModel(nn.Module):
         """Hidden state above the frozen layers, (batch, tokens, 384)."""
         # Selected, not called: an embedding call exports as a node whose name takes that of the output "embedding".
         table = self.embeddings
-        words = table.word_embeddings.weight.index_select(0, input_ids.flatten()).unflatten(0, input_ids.shape)
+        words = table.word_embeddings.weight.index_select(0, input_ids.flatten()).reshape(*input_ids.shape, WIDTH)
         hidden = words + table.token_type_embeddings.weight[0]
         hidden = table.LayerNorm(hidden + table.position_embeddings.weight[: input_ids.shape[1]])
         return self._run(0, self.frozen_layers, hidden, attention_mask)
