@@ -132,10 +132,6 @@ KNOWN_LABELS = {
 
 def test_metrics_are_classified_for_personal_data():
     telemetry = Telemetry()
-    found = {
-        metric._name: metric._labelnames
-        for metric in vars(telemetry).values()
-        if hasattr(metric, "_labelnames")
-    }
+    found = {metric._name: metric._labelnames for metric in vars(telemetry).values() if hasattr(metric, "_labelnames")}
     assert found == KNOWN_LABELS
     assert not PERSONAL & {label for labels in found.values() for label in labels}
