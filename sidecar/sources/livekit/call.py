@@ -56,7 +56,7 @@ class LiveKitCall:
         """Join the room. Raises `CredentialsRefused` or `Unavailable`."""
         self._room = rtc.Room()
         self._events = RoomEvents(self._room, self._telemetry)
-        self._subscriptions = Subscriptions(self._room, self._options.track_timeout_s)
+        self._subscriptions = Subscriptions(self._room, self._options.track_timeout_s, self._events.interrupted)
         self._transcripts = Transcripts(self._room, self._options, self._telemetry, self._events.offer)
         self._room.on("disconnected", self._disconnected)
         connecting = asyncio.create_task(self._connect())
@@ -137,7 +137,7 @@ class LiveKitCall:
             if re.search(r"\b40[13]\b", message):
                 raise CredentialsRefused(f"LiveKit at {self._url} refused the token: {message}") from None
             raise Unavailable(f"LiveKit at {self._url} cannot be reached: {message}") from None
-        self._events.begin(self._room)
+        self._events.begin()
 
     def _publication(
         self, track: Track, permit: Permit, modalities: tuple[Modality, ...]

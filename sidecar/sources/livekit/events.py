@@ -20,6 +20,7 @@ from sidecar.types import (
 
 _CAPACITY: Final = 4096
 _DOUBT_S: Final = 0.5
+_RETELL_S: Final = 1.0  # no tight loop with a server that refuses
 
 
 class RoomEvents:
@@ -30,6 +31,7 @@ class RoomEvents:
     """
 
     def __init__(self, room: rtc.Room, telemetry: Telemetry) -> None:
+        self._room = room
         self._telemetry = telemetry
         self._queue: asyncio.Queue[CallEvent] = asyncio.Queue()
         self._ended = False
@@ -46,9 +48,9 @@ class RoomEvents:
         room.on("reconnected", self._reconnected)
         room.on("disconnected", self._disconnected)
 
-    def begin(self, room: rtc.Room) -> None:
+    def begin(self) -> None:
         """Tell who and what is there already. Called at once after connecting, before any other event can come."""
-        for participant in room.remote_participants.values():
+        for participant in self._room.remote_participants.values():
             self._participant(participant)
             for publication in participant.track_publications.values():
                 self._track(publication, participant)
@@ -66,6 +68,15 @@ class RoomEvents:
             yield event
             if isinstance(event, CallEnded):
                 return
+
+    def interrupted(self, publication: rtc.RemoteTrackPublication) -> None:
+        """Tell of a track anew in a moment, if it is still there: its taps ended, and it may be opened again."""
+        asyncio.get_running_loop().call_later(_RETELL_S, self._retell, publication)
+
+    def _retell(self, publication: rtc.RemoteTrackPublication) -> None:
+        for participant in self._room.remote_participants.values():
+            if publication.sid in participant.track_publications:
+                self._track(publication, participant)
 
     def _put(self, event: CallEvent) -> None:
         if self._ended:

@@ -1,7 +1,7 @@
 """Subscriptions shared by the taps of a track: the first tap begins one, the last ends it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,9 +11,9 @@ from livekit import rtc
 from sidecar.errors import TrackUnavailable
 
 _APART_S: Final = 0.3
-_ASK_AGAIN_S: Final = 2.0
+_ASK_AGAIN_S: Final = 5.0
 """A subscription that follows the end of the last one at once is sometimes never answered by the server: both are kept
-apart, and what does not come is asked for again."""
+apart, and what does not come is asked for again. Not too soon, as asking again undoes what is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,16 @@ class ReceivedTrack:
 
 
 class Subscriptions:
-    """All subscriptions of one room. Whatever arrives without a tap is refused."""
+    """All subscriptions of one room. Whatever arrives without a tap is refused.
 
-    def __init__(self, room: rtc.Room, timeout_s: float) -> None:
+    `interrupted` is told of each track whose taps ended although it is still published: it may be opened again.
+    """
+
+    def __init__(
+        self, room: rtc.Room, timeout_s: float, interrupted: Callable[[rtc.RemoteTrackPublication], None]
+    ) -> None:
         self._timeout_s = timeout_s
+        self._interrupted = interrupted
         self._online = asyncio.Event()  # what is asked for during a reconnection gets lost
         self._online.set()
         self._subscriptions: dict[str, _Subscription] = {}
@@ -46,7 +52,13 @@ class Subscriptions:
         subscription = self._subscriptions.setdefault(publication.sid, _Subscription(publication))
         subscription.taps += 1
         try:
-            yield await self._begin(subscription)
+            received = await self._begin(subscription)
+            yield received
+            if received.lost.done():
+                self._interrupted(publication)
+        except TrackUnavailable:
+            self._interrupted(publication)
+            raise
         finally:
             subscription.taps -= 1
             if subscription.taps == 0:
