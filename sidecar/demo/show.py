@@ -27,7 +27,7 @@ from sidecar.publish.tail import follow
 
 _ATTACHED_WITHIN_S: Final = 60.0
 _PERIOD_S: Final = 60.0
-_TERMINATIONS: Final = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATIONS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_demo(seconds: float | None, media: Path | None) -> int:
@@ -143,7 +143,7 @@ def _first(group: BaseExceptionGroup[SidecarError]) -> SidecarError:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does, which asyncio turns into a cancellation by itself."""
+    """Ctrl-C, SIGTERM and a closed terminal end the demo alike, also where the parent had them ignored."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         for number in _TERMINATIONS:

@@ -62,7 +62,10 @@ class Batcher:
         self._name = name
         self._options = options
         self._clock = clock
-        self._telemetry = telemetry
+        self._dropped = telemetry.dropped
+        self._queue_delay = telemetry.queue_delay.labels(name)
+        self._batch_size = telemetry.batch_size.labels(name)
+        self._inference = telemetry.inference.labels(name)
         self._collation = collation or Stacked()
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -183,12 +186,12 @@ class Batcher:
         start_s = self._clock.monotonic()
         self._last_start_s, self._last_delay_s = start_s, start_s - batch[0].submitted_s
         for unit in batch:
-            self._telemetry.queue_delay.labels(self._name).observe(start_s - unit.submitted_s)
-        self._telemetry.batch_size.labels(self._name).observe(len(batch))
+            self._queue_delay.observe(start_s - unit.submitted_s)
+        self._batch_size.observe(len(batch))
         call = asyncio.get_running_loop().run_in_executor(thread, self._call, [unit.inputs for unit in batch])
         try:
             await asyncio.wait([call])  # whatever it raises belongs to those who asked, not to this loop
-            self._telemetry.inference.labels(self._name).observe(self._clock.monotonic() - start_s)
+            self._inference.observe(self._clock.monotonic() - start_s)
             self._deliver(batch, call)
         finally:
             for unit in batch:  # none may wait for ever where this loop is cancelled in mid-call
@@ -213,9 +216,9 @@ class Batcher:
 
     def _shed(self, unit: _Waiting, reason: str) -> None:
         if not unit.future.done():
-            self._telemetry.dropped.labels(self._name, reason).inc()
+            self._dropped.labels(self._name, reason).inc()
             unit.future.set_exception(Overloaded(f"{self._name}: shed, {reason}"))
 
     def _refuse(self, unit: _Waiting) -> None:
-        self._telemetry.dropped.labels(self._name, "revoked").inc()
+        self._dropped.labels(self._name, "revoked").inc()
         unit.future.set_exception(PermitRevoked(f"{self._name}: {unit.permit!r}"))

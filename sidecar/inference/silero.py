@@ -44,7 +44,9 @@ class VadStream:
         """
         if self._end_s is None or abs(chunk.media_time_s - self._end_s) > _GAP_S:
             self.clear()
-        samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=0.0, neginf=0.0)
+        samples = chunk.samples
+        if not np.isfinite(samples).all():
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
         start_s = chunk.media_time_s - len(self._rest) / SAMPLE_RATE_HZ
         self._end_s = chunk.end_s
         samples = np.concatenate([self._context, self._rest, samples])

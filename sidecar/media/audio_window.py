@@ -99,6 +99,8 @@ class AudioWindows:
 
 def finite(samples: FloatArray) -> tuple[FloatArray, int]:
     """The samples within -1..1, those that are no numbers as 0, and how many these were."""
+    if np.abs(samples).max(initial=0) <= 1:  # false for what is no number, too
+        return samples, 0
     good = np.isfinite(samples)
     bad = int(len(samples) - np.count_nonzero(good))
     if bad:

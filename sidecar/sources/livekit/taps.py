@@ -20,8 +20,9 @@ from sidecar.telemetry import Telemetry
 from sidecar.types import AudioChunk, Permit, VideoFrame
 
 CHUNK_MS: Final = 100
-"""Length of an audio chunk. Each audio stream of the SDK hears the events of all, so the cost of dispatching grows with
-the square of the tracks; 100 ms keeps it small up to about 24 microphones in a process."""
+"""Length of an audio chunk. Each costs some 2 ms on its way through the SDK, the event loop and the speech gate,
+whatever its length, and each audio stream of the SDK hears the events of all: 200 ms halves that. Longer ones would
+come too late for the estimate that follows each whole second (`TICK_PHASE_S`)."""
 
 _AUDIO_CAPACITY: Final = 20  # chunks, 2 s
 _VIDEO_CAPACITY: Final = 4  # frames before the choice of the newest
