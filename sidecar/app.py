@@ -42,6 +42,7 @@ from sidecar.publish.json_lines import JsonLinesSink
 from sidecar.publish.publisher import RoomPublisher, new_epoch
 from sidecar.publish.redis import RedisSink, check_credentials, connect
 from sidecar.publish.tail import follow
+from sidecar.sources.livekit import TokenMask
 from sidecar.sources.recording import open_recording
 from sidecar.state import StateFolder
 from sidecar.telemetry import Telemetry
@@ -63,6 +64,7 @@ class _Process:
 
 async def worker(settings: Settings) -> int:
     """Observe rooms until SIGTERM, then drain."""
+    logging.getLogger("livekit").addFilter(TokenMask())
     process = _Process(settings)
     server = settings.livekit_server()
     with StateFolder(settings.state) as state:
