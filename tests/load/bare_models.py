@@ -13,9 +13,10 @@ from sidecar.config import Settings
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import ModelSpec
 from sidecar.inference.pack import load_pack
+from sidecar.sources.livekit.taps import CHUNK_MS
 
-_SIZES: Final = {"windows": 3, "tokens": 12}
-"""Of the axes that a graph leaves open: 100 ms of sound make three windows, a short sentence twelve tokens."""
+_SIZES: Final = {"windows": CHUNK_MS // 32, "tokens": 12}
+"""Of the axes that a graph leaves open: the speech gate reads 32 ms at a step, a short sentence has twelve tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def _per_participant(cpu_s: Mapping[str, float], seconds: float, people: int) ->
 
 def _split(threads: Mapping[str, float], bare: Mapping[str, float]) -> dict[str, float]:
     """By purpose instead of thread. What bears no name of ours is the SDK's native code: receive and decode."""
-    batched = {f"model-{name}"[:_NAME_BYTES]: name for name in bare if name not in _FACE_NETWORKS}
+    batched = {f"model-{name}_0"[:_NAME_BYTES]: name for name in bare if name not in _FACE_NETWORKS}
     parts: defaultdict[str, float] = defaultdict(float)
     for thread, ms in threads.items():
         if thread.startswith("faces"):

@@ -15,6 +15,7 @@ from typing import Final
 from livekit import rtc
 
 from sidecar.config import load_settings
+from sidecar.sources.livekit.taps import CHUNK_MS
 from tests.load.bare_models import BareModel, Calls, load
 from tests.load.named_threads import show_names
 
@@ -58,18 +59,25 @@ class Listener:
 
 async def _watch(track: rtc.RemoteTrack) -> None:
     due_s = 0.0
-    async for event in rtc.VideoStream.from_track(track=track, capacity=_CAPACITY):
-        if event.timestamp_us / 1e6 >= due_s:
-            due_s = max(due_s + 1 / _FPS, event.timestamp_us / 1e6 + 0.5 / _FPS)
-            event.frame.convert(rtc.VideoBufferType.RGB24)
+    stream = rtc.VideoStream.from_track(track=track, capacity=_CAPACITY)
+    try:
+        async for event in stream:
+            if event.timestamp_us / 1e6 >= due_s:
+                due_s = max(due_s + 1 / _FPS, event.timestamp_us / 1e6 + 0.5 / _FPS)
+                event.frame.convert(rtc.VideoBufferType.RGB24)
+    finally:
+        await stream.aclose()
 
 
 async def _listen(track: rtc.RemoteTrack) -> None:
     stream = rtc.AudioStream.from_track(
-        track=track, sample_rate=16_000, num_channels=1, frame_size_ms=100, capacity=_CAPACITY
+        track=track, sample_rate=16_000, num_channels=1, frame_size_ms=CHUNK_MS, capacity=_CAPACITY
     )
-    async for _ in stream:
-        pass
+    try:
+        async for _ in stream:
+            pass
+    finally:
+        await stream.aclose()
 
 
 async def _run(url: str, token: str, plan: dict[str, Calls]) -> None:
@@ -82,8 +90,8 @@ async def _run(url: str, token: str, plan: dict[str, Calls]) -> None:
     print("ready", flush=True)  # noqa: T201 - what the starting process waits for
     await asyncio.to_thread(sys.stdin.read)
     await asyncio.gather(*(asyncio.to_thread(model.stop) for model in bare))
-    await listener.leave()
     print(json.dumps({model.name: [model.cpu_s, model.calls] for model in bare}), flush=True)  # noqa: T201
+    await listener.leave()
 
 
 if __name__ == "__main__":

@@ -62,8 +62,9 @@ class Reading:
         found = {}
         for (name, model), count in self.counted.items():
             if name == "sidecar_inference_seconds_count" and count:
-                units = self.counted.get(("sidecar_batch_size_sum", model), count)
-                found[model] = Calls(count / self.seconds, units / count)
+                batches = self.counted.get(("sidecar_batch_size_count", model), 0.0)
+                units = self.counted[("sidecar_batch_size_sum", model)] / batches if batches else 1.0
+                found[model] = Calls(count / self.seconds, units)
         return found
 
 
@@ -152,7 +153,9 @@ async def _floor(server: LiveKitServer, plan: Plan, calls: Mapping[str, Calls]) 
         before, started_s = CpuTimes.of(process.pid), time.monotonic()
         await asyncio.sleep(plan.floor_seconds)
         used, seconds = CpuTimes.of(process.pid).since(before), time.monotonic() - started_s
-        output, _ = await process.communicate()
+        assert process.stdin is not None
+        process.stdin.close()
+        output = await asyncio.wait_for(process.stdout.readline(), _FLOOR_READY_WITHIN_S)
     finally:
         if process.returncode is None:
             process.kill()
