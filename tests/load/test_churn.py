@@ -38,6 +38,8 @@ from tests.load.cpu import resident_bytes
 from tests.load.media import sound, spoken
 
 CYCLES = 200
+SPEECH_S = 2.5
+FACE = np.ascontiguousarray(portrait()[:288, 80:368])
 WARM_CYCLES = 20
 """Until pools, caches and the allocator have what they keep."""
 
@@ -83,7 +85,7 @@ class Room:
         now_s = self.clock.monotonic()
         for tap in self.call.open_taps:
             if tap.track.source is TrackSource.CAMERA:
-                unit = VideoFrame(portrait(), now_s - self.started_s, now_s, tap.permit)
+                unit = VideoFrame(FACE, now_s - self.started_s, now_s, tap.permit)
             else:
                 unit = AudioChunk(speech, now_s - self.started_s, now_s, tap.permit)
             tap.units.put_nowait(unit)
@@ -138,7 +140,7 @@ async def footprint(room):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_two_hundred_people_who_come_and_go_leave_nothing_behind(tmp_path):
-    speech = sound(spoken(tmp_path), SAMPLE_RATE_HZ)[: 3 * SAMPLE_RATE_HZ].astype(np.float32) / 32768
+    speech = sound(spoken(tmp_path), SAMPLE_RATE_HZ)[: int(SPEECH_S * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
     async with observed(tmp_path) as room:
         for number in range(WARM_CYCLES):
             await room.cycle(number, speech)
