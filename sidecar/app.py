@@ -25,7 +25,7 @@ from sidecar.consent.audit import AuditChain
 from sidecar.consent.audit import verify as verify_chain
 from sidecar.dispatch.leadership import Leadership
 from sidecar.dispatch.lease import RedisLeases
-from sidecar.dispatch.load import LoadMeter, ProcessResources
+from sidecar.dispatch.load import LoadMeter, ProcessResources, allow_open_files
 from sidecar.dispatch.observation import LeasedObserver
 from sidecar.dispatch.rooms import LiveKitRooms
 from sidecar.dispatch.watcher import Watcher
@@ -65,6 +65,7 @@ class _Process:
 async def worker(settings: Settings) -> int:
     """Observe rooms until SIGTERM, then drain."""
     logging.getLogger("livekit").addFilter(TokenMask())
+    log.info("limit of open files: %d", allow_open_files())
     process = _Process(settings)
     server = settings.livekit_server()
     with StateFolder(settings.state) as state:

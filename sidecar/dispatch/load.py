@@ -1,7 +1,8 @@
-"""How busy this worker is, 0-1: the worst of processor, memory and the encoders' queue."""
+"""How busy this worker is, 0-1: the worst of processor, memory, open files and the encoders' queue."""
 
 import math
 import os
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,10 @@ class Resources(Protocol):
         """0-1: memory in use, of the container where it is limited, else of the machine."""
         ...
 
+    def file_share(self) -> float:
+        """0-1: file descriptors in use; a room takes tens of sockets for each address of the machine."""
+        ...
+
 
 class ProcessResources:
     """`Resources` from the system: affinity, cgroup v2 limits and `/proc` (elsewhere than on Linux, cores alone)."""
@@ -66,6 +71,13 @@ class ProcessResources:
         machine = _table(_text(self._root / "proc/meminfo"))
         total = machine.get("MemTotal:", 0)
         return _share(total - machine.get("MemAvailable:", 0), total)
+
+    def file_share(self) -> float:
+        descriptors = self._root / "proc/self/fd"
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit == resource.RLIM_INFINITY or not descriptors.is_dir():
+            return 0.0
+        return _share(sum(1 for _ in descriptors.iterdir()), limit)
 
     def _read(self, name: str) -> str:
         """A file of this process's own cgroup, or of the root that a container sees."""
@@ -105,7 +117,18 @@ class LoadMeter:
         self._measured_s += elapsed_s
         above = self._resources.memory_share() - self._options.memory_from
         memory = above / (1.0 - self._options.memory_from)
-        return min(1.0, max(0.0, processor, memory, self._queue_share()))
+        return min(1.0, max(0.0, processor, memory, self._resources.file_share(), self._queue_share()))
+
+
+def allow_open_files() -> int:
+    """Raise this process's own limit of open files to the most the system grants, and return it.
+
+    The usual 1024 is used up by about ten rooms: WebRTC binds sockets for each address of the machine.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _share(used: int, total: int) -> float:

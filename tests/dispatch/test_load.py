@@ -1,11 +1,14 @@
 """Load from files of a made-up system, and over virtual time."""
 
 import math
+import os
+import resource
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from sidecar.dispatch.load import LoadMeter, LoadOptions, ProcessResources
+from sidecar.dispatch.load import LoadMeter, LoadOptions, ProcessResources, allow_open_files
 from tests.fakes.clock import VirtualClock
 
 
@@ -15,6 +18,7 @@ class GivenResources:
     def __init__(self) -> None:
         self.used_s = 0.0
         self.memory = 0.0
+        self.files = 0.0
 
     def processor_s(self) -> float:
         return self.used_s
@@ -24,6 +28,9 @@ class GivenResources:
 
     def memory_share(self) -> float:
         return self.memory
+
+    def file_share(self) -> float:
+        return self.files
 
 
 class Bench:
@@ -60,8 +67,26 @@ async def test_the_worst_counts() -> None:
     bench = Bench()
     bench.resources.memory = 0.85
     assert await bench.work(1, busy_cores=0.2) == pytest.approx(0.5)
+    bench.resources.files = 0.8
+    assert await bench.work(1, busy_cores=0.2) == pytest.approx(0.8)
     bench.queue = 0.9
     assert await bench.work(1, busy_cores=0.2) == pytest.approx(0.9)
+
+
+def test_open_files_are_counted_against_the_limit_raised() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[1], 256), before[1]))
+        narrow = ProcessResources().file_share()
+        with ExitStack() as opened:
+            for _ in range(64):
+                opened.enter_context(Path(os.devnull).open())
+            assert ProcessResources().file_share() == pytest.approx(narrow + 64 / 256, abs=0.02)
+        assert allow_open_files() == before[1]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        assert ProcessResources().file_share() <= narrow
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_memory_below_the_threshold_is_no_load() -> None:

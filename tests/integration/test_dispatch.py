@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -52,7 +52,9 @@ class Fleet:
         for name in names:
             output = self.workers[name].stdout
             assert output is not None
-            assert select.select([output], [], [], 60)[0], f"{name} did not register"
+            with selectors.DefaultSelector() as selector:  # not `select`: ten rooms of sockets pass its 1024
+                selector.register(output, selectors.EVENT_READ)
+                assert selector.select(60), f"{name} did not register"
             assert output.readline() == "registered\n"
 
     def signal(self, name: str, number: signal.Signals) -> int:
@@ -153,7 +155,7 @@ async def test_two_workers_share_ten_rooms_and_replace_each_other(fleet: Fleet) 
 
 
 async def test_redis_restarted_costs_no_observation(fleet: Fleet) -> None:
-    if "worker-c" not in fleet.workers:
+    if not fleet.workers:
         fleet.start("worker-c")
 
     async def observer_sid() -> str | None:
@@ -162,7 +164,7 @@ async def test_redis_restarted_costs_no_observation(fleet: Fleet) -> None:
         return next((each.sid for each in listing.participants if each.identity == AGENT), None)
 
     async def leased() -> bool:
-        return await fleet.observers("steady") == {"steady": "worker-c"}
+        return set(await fleet.observers("steady")) == {"steady"}
 
     async with people_in(fleet.livekit, "steady"):
         await until(leased, within_s=5)
