@@ -13,9 +13,9 @@ SHIFT = 0.10
 """Largest framing error, as a share of the crop's side."""
 SCALE = 0.12
 ROTATION_DEG = 12.0
-DEGRADED_SHARE = 0.25
+DEGRADED_SHARE = 0.2
 """Share of the batch that each degradation of light, detail and coding touches, independently."""
-HIDDEN_SHARE = 0.3
+HIDDEN_SHARE = 0.2
 BLOCK_PX = 8
 
 

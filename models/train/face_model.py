@@ -49,6 +49,18 @@ class Block(nn.Module):
         return x + refined
 
 
+class Residual(nn.Module):
+    """Two convolutions added to their input (batch, width, side, side) (He et al., CVPR 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(*_convolution(width, width), *_convolution(width, width)[:2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        changed: Tensor = self.change(x)
+        return F.relu(x + changed)
+
+
 class FaceVit(nn.Module):
     """Luma 0-255 of aligned crops (batch, 1, side, side), of any real type, to expression logits and an embedding.
 
@@ -58,26 +70,30 @@ class FaceVit(nn.Module):
 
     def __init__(
         self,
-        width: int = 192,
-        depth: int = 4,
-        heads: int = 6,
+        *,
+        labels: int = len(LABELS),
+        width: int = 160,
+        depth: int = 3,
+        heads: int = 5,
         expansion: int = 2,
-        stem: tuple[int, int, int] = (32, 64, 128),
+        stem: tuple[int, int, int] = (32, 64, 96),
     ) -> None:
         super().__init__()
         first, second, third = stem
         self.stem = nn.Sequential(
             *_convolution(1, first, stride=2),
-            *_convolution(first, second),
-            *_convolution(second, third, stride=2),
-            *_convolution(third, third),
+            *_convolution(first, first),
+            *_convolution(first, second, stride=2),
+            Residual(second),
+            Residual(second),
+            *_convolution(second, third),
             nn.Conv2d(third, width, 3, stride=2, padding=1),
         )
         self.positions = nn.Parameter(torch.randn(1, width, SIZE_PX // 8, SIZE_PX // 8) * 0.02)
         self.blocks = nn.Sequential(*(Block(width, heads, expansion) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(0.1)
-        self.head = nn.Linear(width, len(LABELS))
+        self.head = nn.Linear(width, labels)
 
     def forward(self, face: Tensor) -> FaceOutputs:
         x = self.stem(standardised(face.float()))

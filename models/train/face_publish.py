@@ -44,7 +44,7 @@ ENTRY: Final = ModelSpec(
     input=(InputSpec(name="face", shape=("batch", 1, 48, 48), type="uint8", units="BT.601 luma, 0-255"),),
     output=(
         OutputSpec(name="logits", shape=("batch", 8), units="before softmax"),
-        OutputSpec(name="embedding", shape=("batch", 192), units="none"),
+        OutputSpec(name="embedding", shape=("batch", 160), units="none"),
     ),
     preprocess=(
         "Five points of the upright RGB picture: the middles of the person's right and left eye (between face-mesh "
