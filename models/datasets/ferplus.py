@@ -5,12 +5,15 @@ splits and no figure on it is independent of the subject.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets import data_root
+from models.datasets.corpus import Corpus, Sample
+from models.datasets.layout import need_file
 
 LABELS: Final = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """The first eight vote columns, in order; two more say `unknown` and `not a face`."""
@@ -47,5 +50,40 @@ class FerPlus:
 
 def load(split: str) -> FerPlus:
     """Read `split`: train, valid or test. Raises OSError where the corpus is absent."""
-    with np.load(data_root() / "face" / f"ferplus_{split}.npz") as arrays:
+    return _load(data_root() / "face", split)
+
+
+def read(root: Path) -> tuple[Sample, ...]:
+    """The labelled images of all splits; nobody is named."""
+    fix = "Make the three files from fer2013.csv and fer2013new.csv (github.com/microsoft/FERPlus)."
+    for split in ("train", "valid", "test"):
+        need_file(CORPUS.name, root / f"ferplus_{split}.npz", fix)
+    return tuple(sample for split in ("train", "valid", "test") for sample in _samples(root, split))
+
+
+def _load(root: Path, split: str) -> FerPlus:
+    with np.load(root / f"ferplus_{split}.npz") as arrays:
         return FerPlus(arrays["images"], arrays["votes"])
+
+
+def _samples(root: Path, split: str) -> list[Sample]:
+    data = _load(root, split).labelled()
+    rows = zip(data.images, data.labels(), data.distributions(), strict=True)
+    return [
+        Sample(f"{split}-{i}", None, LABELS[label], image=image, votes=tuple(map(float, shares)), split=split)
+        for i, (image, label, shares) in enumerate(rows)
+    ]
+
+
+CORPUS: Final = Corpus(
+    name="ferplus",
+    modality="face",
+    licence="labels MIT; images without a clear grant",
+    commercial=False,
+    citation="Barsoum et al., Training deep networks for facial expression recognition, ICMI 2016",
+    source="https://github.com/microsoft/FERPlus",
+    labels=LABELS,
+    to_base={label: label for label in LABELS},
+    read=read,
+    folder="face",
+)

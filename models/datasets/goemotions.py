@@ -2,12 +2,15 @@
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets import data_root
+from models.datasets.corpus import Corpus, Sample
+from models.datasets.layout import read_rows
 
 LABELS: Final = (
     "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
@@ -52,9 +55,47 @@ class GoEmotions:
 
 def load(split: str) -> GoEmotions:
     """Read `split`: train, dev or test. Raises OSError where the corpus is absent."""
-    with (data_root() / "text" / "goemotions" / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    return _decoded(_rows(data_root() / "text" / "goemotions", split))
+
+
+def read(root: Path) -> tuple[Sample, ...]:
+    """All splits; a text of one label carries it, one of several carries votes alone."""
+    fix = "Make train.tsv, dev.tsv and test.tsv with the columns text, label and id."
+    samples: list[Sample] = []
+    for split, name in (("train", "train"), ("valid", "dev"), ("test", "test")):
+        rows = read_rows(CORPUS.name, root / f"{name}.tsv", ("text", "label", "id"), fix, "\t")
+        for row, votes in zip(rows, _decoded(rows).labels, strict=True):
+            label = LABELS[int(votes.argmax())] if votes.sum() == 1 else None
+            shares = tuple(map(float, votes))
+            samples.append(
+                Sample(row["id"], None, label, text=row["text"], votes=shares, split=split, attributes=_ENGLISH)
+            )
+    return tuple(samples)
+
+
+def _rows(root: Path, split: str) -> list[dict[str, str]]:
+    with (root / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def _decoded(rows: list[dict[str, str]]) -> GoEmotions:
     labels = np.zeros((len(rows), len(LABELS)), bool)
     for i, row in enumerate(rows):
         labels[i, [int(number) for number in row["label"].split(",")]] = True
     return GoEmotions(tuple(row["text"] for row in rows), labels)
+
+
+_ENGLISH: Final = {"language": "en"}
+
+CORPUS: Final = Corpus(
+    name="goemotions",
+    modality="text",
+    licence="Apache-2.0",
+    commercial=True,
+    citation="Demszky et al., GoEmotions: a dataset of fine-grained emotions, ACL 2020, arXiv:2005.00547",
+    source="https://github.com/google-research/google-research/tree/master/goemotions",
+    labels=LABELS,
+    to_base=TO_BASE,
+    read=read,
+    folder="text/goemotions",
+)

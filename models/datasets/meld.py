@@ -5,12 +5,15 @@ The one corpus here of spoken dialogue: it teaches the model that plain statemen
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets import data_root
+from models.datasets.corpus import Corpus, Sample
+from models.datasets.layout import known_label, read_rows
 
 LABELS: Final = ("neutral", "joy", "surprise", "sadness", "anger", "disgust", "fear")
 SENTIMENTS: Final = ("negative", "neutral", "positive")
@@ -37,3 +40,39 @@ def load(split: str) -> Meld:
         np.array([LABELS.index(row["Emotion"]) for row in rows], np.int64),
         np.array([SENTIMENTS.index(row["Sentiment"]) for row in rows], np.int64),
     )
+
+
+def read(root: Path) -> tuple[Sample, ...]:
+    """The utterances of all splits, which are by dialogue: the six friends speak in each of them."""
+    fix = "Take data/MELD of github.com/declare-lab/MELD."
+    columns = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
+    return tuple(
+        _sample(row, f"{name}-{row['Dialogue_ID']}-{row['Utterance_ID']}", split)
+        for split, name in (("train", "train"), ("valid", "dev"), ("test", "test"))
+        for row in read_rows(CORPUS.name, root / f"{name}_sent_emo.csv", columns, fix)
+    )
+
+
+def _sample(row: dict[str, str], name: str, split: str) -> Sample:
+    return Sample(
+        name=name,
+        subject=row["Speaker"],
+        label=known_label(CORPUS.name, name, row["Emotion"], LABELS),
+        text=row["Utterance"],
+        split=split,
+        attributes={"language": "en", "sentiment": row["Sentiment"]},
+    )
+
+
+CORPUS: Final = Corpus(
+    name="meld",
+    modality="text",
+    licence="GPL-3.0",
+    commercial=True,
+    citation="Poria et al., MELD: a multimodal multi-party dataset, ACL 2019, arXiv:1810.02508",
+    source="https://github.com/declare-lab/MELD",
+    labels=LABELS,
+    to_base=TO_BASE,
+    read=read,
+    folder="text/meld",
+)

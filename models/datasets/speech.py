@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import soundfile
+import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ: Final = 16_000
