@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import Final
 
 from models.datasets import (
+    affectnet,
     ased,
+    calls,
+    cmu_mosei,
+    crema_d,
     data_root,
     emobank,
     emodb,
     emospeech,
     ferplus,
     goemotions,
+    iemocap,
     meld,
+    msp_podcast,
     nemo,
+    raf_db,
     ravdess,
     sst2,
 )
 from models.datasets.corpus import Corpus, CorpusError, CorpusModality, Sample
+from models.datasets.folder import folder_corpus
 
 _MODULES: Final = (
     ravdess,
@@ -27,11 +35,18 @@ _MODULES: Final = (
     nemo,
     emospeech,
     ased,
+    iemocap,
+    crema_d,
+    msp_podcast,
+    cmu_mosei,
     ferplus,
+    affectnet,
+    raf_db,
     goemotions,
     emobank,
     sst2,
     meld,
+    calls,
 )
 CORPORA: Final = {module.CORPUS.name: module.CORPUS for module in _MODULES}
 """Every corpus with a layout of its own."""
@@ -51,9 +66,13 @@ def load(reference: str, modality: CorpusModality | None = None) -> tuple[Corpus
 def resolve(reference: str) -> tuple[Corpus, Path]:
     """The corpus and its root folder, before anything of it is read. Raises `CorpusError`."""
     name, _, path = reference.partition(":")
+    if name == "folder":
+        if not path:
+            raise CorpusError("say which folder: folder:PATH, with a folder for each class in it")
+        return folder_corpus(Path(path).expanduser()), Path(path).expanduser()
     corpus = CORPORA.get(name)
     if corpus is None:
-        raise CorpusError(f"no corpus is called {name!r}; known: {', '.join(sorted(CORPORA))}")
+        raise CorpusError(f"no corpus is called {name!r}; known: {', '.join(sorted(CORPORA))}, folder:PATH")
     if path:
         return corpus, Path(path).expanduser()
     if corpus.folder is None:
@@ -69,7 +88,8 @@ def on_hand() -> tuple[Corpus, ...]:
 def main() -> None:
     """Print what is known, and how much of it is here."""
     for corpus in CORPORA.values():
-        here = f"{len(corpus.read(data_root() / corpus.folder))} samples" if corpus in on_hand() else "not on hand"
+        root = data_root() / (corpus.folder or "")
+        here = f"{len(corpus.read(root))} samples" if corpus in on_hand() else "not on hand"
         print(f"{corpus.name:12} {corpus.modality:6} {here:16} {corpus.licence:40} {corpus.source}")
 
 

@@ -41,7 +41,7 @@ def split_by_subject(samples: Sequence[Sample], shares: Mapping[str, float] = SH
     if len(sizes) < len(wanted):
         raise ValueError(
             f"{len(sizes)} subjects cannot be split into {', '.join(wanted)} without one of them on two sides; "
-            "add subjects or ask for fewer splits"
+            "add subjects, name them (`subjects.csv` of a folder), or give each sample its split"
         )
     goals = {name: share / sum(wanted.values()) * len(samples) for name, share in wanted.items()}
     filled = dict.fromkeys(wanted, 0)
