@@ -94,15 +94,15 @@ class Corpus:
 
     def target(self, sample: Sample) -> FloatArray | None:
         """(8,) float32 shares of EMOTIONS that sum to 1, from votes where there are any; None where nothing maps."""
-        shares = np.zeros(len(EMOTIONS), np.float32)
+        weights = dict.fromkeys(EMOTIONS, 0.0)
         if sample.votes is not None:
             for label, votes in zip(self.labels, sample.votes, strict=True):
-                if label in self.to_base:
-                    shares[EMOTIONS.index(self.to_base[label])] += votes
+                if votes and label in self.to_base:
+                    weights[self.to_base[label]] += votes
         elif (emotion := self.base(sample)) is not None:
-            shares[EMOTIONS.index(emotion)] = 1
-        total = float(shares.sum())
-        return shares / total if total > 0 else None
+            weights[emotion] = 1.0
+        total = sum(weights.values())
+        return np.array(list(weights.values()), np.float32) / np.float32(total) if total > 0 else None
 
     def require_classes(self, samples: Sequence[Sample], labels: Sequence[str] | None = None) -> None:
         """Raises `CorpusError` naming the labels, of `labels` or of the whole corpus, that no sample has."""

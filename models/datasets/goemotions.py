@@ -64,11 +64,10 @@ def read(root: Path) -> tuple[Sample, ...]:
     samples: list[Sample] = []
     for split, name in (("train", "train"), ("valid", "dev"), ("test", "test")):
         rows = read_rows(CORPUS.name, root / f"{name}.tsv", ("text", "label", "id"), fix, "\t")
-        for row, votes in zip(rows, _decoded(rows).labels, strict=True):
-            label = LABELS[int(votes.argmax())] if votes.sum() == 1 else None
-            shares = tuple(map(float, votes))
+        for row, votes in zip(rows, _decoded(rows).labels.astype(float).tolist(), strict=True):
+            label = LABELS[votes.index(1)] if votes.count(1) == 1 else None
             samples.append(
-                Sample(row["id"], None, label, text=row["text"], votes=shares, split=split, attributes=_ENGLISH)
+                Sample(row["id"], None, label, text=row["text"], votes=tuple(votes), split=split, attributes=_ENGLISH)
             )
     return tuple(samples)
 
