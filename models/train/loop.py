@@ -18,7 +18,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from sidecar.types import Options
 
@@ -58,7 +58,10 @@ class Schedule(Options, frozen=True):
 class Task(Protocol):
     """What a recipe trains."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """What learns."""
+        ...
 
     def groups(self) -> Sequence[Mapping[str, Any]]:
         """Parameter groups: `params`, and `scale`, which multiplies the peak rate (1 where it is left out)."""
@@ -124,7 +127,7 @@ class _Run:
         self._device = next(task.model.parameters()).device.type
         self._scaler = torch.amp.GradScaler(self._device, enabled=schedule.precision == "fp16")
         self._average = (
-            AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
+            AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
             if schedule.average
             else None
         )
@@ -143,7 +146,7 @@ class _Run:
                     f"({self.schedule.peak_rate:g}) or clip ({self.schedule.clip:g}) in the recipe, or look for "
                     "inputs that are not finite"
                 )
-            self._scaler.scale(loss / self.schedule.accumulate).backward()
+            self._scaler.scale(loss / self.schedule.accumulate).backward()  # type: ignore[no-untyped-call]
             if (step + 1) % self.schedule.accumulate == 0 or step + 1 == count:
                 self._step()
             total += loss.item()
