@@ -1,13 +1,94 @@
-"""Recomputes the figures of the committed weights: `python -m models.evaluate` writes `models/results/*.json`."""
+"""Recomputes the figures of the weights into `models/results/`: `python -m models.evaluate [face] [voice] [text]`.
+
+    python -m models.evaluate                             # every encoder of the default pack
+    python -m models.evaluate voice --check               # compare with the committed results; 1 where they differ
+    python -m models.evaluate --pack DIR --results DIR    # another pack: a folder with a manifest.toml
+    python -m models.evaluate face --pictures DIR         # confusion, reliability, coverage, robustness as PNG
+
+The default encoder of a modality writes `MODALITY.json`, a further one `NAME.json`. It takes some minutes of one core
+and needs the corpora (`SIDECAR_DATA`).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
 
 from models.evaluate import face, text, voice
+from models.evaluate.encoders import encoders, open_model
+from models.evaluate.pictures import draw
+from models.evaluate.report import Report, tables
+from models.evaluate.results import PACK, differences, read, write
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import ModelSpec
+from sidecar.types import Modality
+
+KEPT: Final = ("shipped", "compared")
+"""What the recipes note in a results file beside the figures."""
 
 
-def main() -> None:
-    for modality in (face, voice, text):
-        print(f"== {modality.__name__.rsplit('.', 1)[-1]}")
-        modality.main()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done or alike, 1 a difference."""
+    options = _parser().parse_args(arguments)
+    folder = options.results or options.pack / "results"
+    alike = True
+    for modality in options.modality or list(Modality):
+        known = encoders(modality, options.pack)
+        if not known:
+            print(f"{options.pack}: no {modality} encoder", file=sys.stderr)
+        for spec in known:
+            alike &= _one(spec, folder / f"{modality if spec is known[0] else spec.name}.json", options)
+    return 0 if alike else 1
+
+
+def evaluate(spec: ModelSpec, pack: Path = PACK, *, timed: bool = True) -> dict[str, Any]:
+    """The whole results file of one encoder."""
+    module = {Modality.FACE: face, Modality.VOICE: voice, Modality.TEXT: text}[spec.modality]
+    model = open_model(spec, pack)
+    timings = module.timings(spec, pack) if timed else {}
+    return tables(_report(model, pack), model, timings)
+
+
+def _one(spec: ModelSpec, path: Path, options: argparse.Namespace) -> bool:
+    """Write or compare one file; False where it differs."""
+    committed = read(path) if options.check else {}
+    result = evaluate(spec, options.pack, timed=not options.check)
+    if options.pictures:
+        draw(result, options.pictures / path.stem)
+    if options.check:
+        found = differences(committed, result)
+        print("\n".join([f"{path}: {'differs' if found else 'the same again'}", *(f"  {line}" for line in found)]))
+        return not found
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    write(path, {**{key: before[key] for key in KEPT if key in before}, **result})
+    print(f"{path}: {spec.title}")
+    for name, value in result["figures"].items():
+        low, high = result["intervals"].get(name, (None, None))
+        print(f"  {name:32} {value:7.4f}" + (f"   {low:.3f}-{high:.3f}" if low is not None else ""))
+    return True
+
+
+def _report(model: OrtModel, pack: Path) -> Report:
+    if model.spec.modality is Modality.FACE:
+        return face.report(model)
+    return voice.report(model) if model.spec.modality is Modality.VOICE else text.report(model, pack)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.evaluate", description="Score a pack on its test corpora.")
+    parser.add_argument(
+        "modality", nargs="*", type=Modality, metavar="MODALITY", help="face, voice, text; all by default"
+    )
+    parser.add_argument("--check", action="store_true", help="compare with the results instead of writing them")
+    parser.add_argument(
+        "--pack", "--manifest", type=Path, default=PACK, metavar="DIR", help="folder of a manifest.toml"
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="where the results are; the pack's own by default")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw PNGs there, such as .cache/report")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,77 +1,72 @@
-"""Scores the face model of the pack, as shipped, on FER+ test: `python -m models.evaluate.face`.
+"""Scores the face model of the pack, as shipped, on FER+ test: `python -m models.evaluate face`.
 
-Writes `models/results/face.json`: the figures, the milliseconds of one crop on one thread, and the machine. FER+ names
-no subjects, so the figures are not independent of the subject.
+FER+ names no subjects, so the figures are not independent of the subject, and it says nothing of gender, age or skin.
 """
 
-import json
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.datasets import ferplus
-from models.evaluate.face_scores import score
+from models.datasets.ferplus import FerPlus
+from models.evaluate import answers as parts
+from models.evaluate import metrics, worn_faces
+from models.evaluate.answers import Answers, calibrated
+from models.evaluate.encoders import encoder, open_model
+from models.evaluate.report import Report, curves, said_by_the_product
+from models.evaluate.results import PACK, processor_ms
 from sidecar.inference.local import OrtModel
-from sidecar.inference.manifest import ModelSpec, read_manifest
+from sidecar.inference.manifest import ModelSpec
+from sidecar.types import Modality
 
-PACK: Final = Path(__file__).parents[1]
-RESULTS: Final = PACK / "results" / "face.json"
 NAME: Final = "face-vit"
+RESULTS: Final = PACK / "results" / "face.json"
 BATCH: Final = 64
+WORN: Final = 400
+"""Images that the robustness curves are drawn from, every class as often as it comes."""
 NOTES: Final = (
-    "FER+ names no subjects: one person may stand in training and test, so no figure is independent of the subject.",
+    "FER+ names no subjects: one person may stand in training and test, so no figure is independent of the subject, "
+    "and the intervals draw single images.",
     "Images whose most frequent vote, the first of equals, is one of the eight emotions; that vote is the truth.",
     "call_like_*: the same images framed, lit, blurred, compressed and hidden at random as in training.",
-    "ms: median processor time of one crop on one thread.",
+    "Robustness: the same 400 test images, one flaw at a time.",
 )
+UNSLICED: Final = "FER+ carries neither gender, age, skin tone nor identity; only the light of the picture is sliced."
 
 Logits = NDArray[np.float32]
-Predict = Callable[[NDArray[np.uint8]], Logits]
-"""Crops (n, 48, 48) to logits (n, 8)."""
+Images = NDArray[np.uint8]
+Predict = Callable[[Images], Logits]
+"""Crops (n, side, side) to logits (n, labels)."""
 
 
-def entry(pack: Path = PACK) -> ModelSpec:
+def entry(pack: Path = PACK, name: str | None = None) -> ModelSpec:
     """The manifest's entry. Raises LookupError where the pack has no face model, `PackError` for a bad manifest."""
-    for spec in read_manifest(pack):
-        if spec.name == NAME:
-            return spec
-    raise LookupError(f"{NAME} is not in {pack}")
-
-
-def open_model(spec: ModelSpec, pack: Path = PACK, *, plain: bool = False) -> OrtModel:
-    """One thread, as the sidecar runs it; `plain` keeps to ONNX Runtime's own CPU provider."""
-    return OrtModel(msgspec.structs.replace(spec, provider="cpu") if plain else spec, pack / spec.file)
+    return encoder(Modality.FACE, pack, name)
 
 
 def predictor(model: OrtModel) -> Predict:
-    """The model over any number of crops, in batches."""
+    """The model over any number of crops, scaled to its input and in batches."""
+    side = int(model.spec.input[0].shape[-1])
 
-    def predict(images: NDArray[np.uint8]) -> Logits:
-        parts = [images[start : start + BATCH, None] for start in range(0, len(images), BATCH)]
+    def predict(images: Images) -> Logits:
+        ready = worn_faces.resampled(images, side)[:, None]
+        parts = [ready[start : start + BATCH] for start in range(0, len(ready), BATCH)]
         return np.concatenate([model.run({"face": part})["logits"] for part in parts])
 
     return predict
 
 
 def milliseconds(model: OrtModel, runs: int = 200) -> float:
-    """Median processor time of one crop: on a machine that others use too, the wall clock would measure them."""
-    face = np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48), np.uint8)
-    times = []
-    for _ in range(runs):
-        began = time.process_time()
-        model.run({"face": face})
-        times.append(time.process_time() - began)
-    return float(np.median(times) * 1000)
+    """Median processor time of one crop."""
+    side = int(model.spec.input[0].shape[-1])
+    face = np.random.default_rng(0).integers(0, 256, (1, 1, side, side), np.uint8)
+    return processor_ms(lambda: model.run({"face": face}), runs)
 
 
-def call_like(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def call_like(images: Images) -> Images:
     """The images (n, 48, 48) as a call might show them, the same each time."""
     import torch
 
@@ -79,59 +74,80 @@ def call_like(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        worn: NDArray[np.uint8] = augment(torch.from_numpy(images[:, None])).round().byte().numpy()[:, 0]
+        worn: Images = augment(torch.from_numpy(images[:, None])).round().byte().numpy()[:, 0]
     return worn
 
 
 def evaluate(pack: Path = PACK, split: str = "test") -> dict[str, float]:
     """All figures of the model in `pack` on `split`, running the file that its manifest names."""
-    spec = entry(pack)
-    predict = predictor(open_model(spec, pack))
-    data = ferplus.load(split).labelled()
-    temperature = spec.calibration.temperature
-    logits, labels = predict(data.images), data.labels()
-    worn = score(predict(call_like(data.images)), labels, temperature)
+    model = open_model(entry(pack), pack)
+    return _figures(model, ferplus.load(split).labelled())[1]
+
+
+def report(model: OrtModel) -> Report:
+    """Figures, slices, coverage and robustness on FER+ test."""
+    data = ferplus.load("test").labelled()
+    head, figures = _figures(model, data)
+    return Report(
+        heads=(head,),
+        figures=figures,
+        robustness=_robustness(model, data),
+        distribution=said_by_the_product(model, predictor(model)(ferplus.load("valid").labelled().images)),
+        unsliced=UNSLICED,
+        notes=NOTES,
+    )
+
+
+def timings(spec: ModelSpec, pack: Path = PACK) -> dict[str, float]:
+    """Processor milliseconds of one crop on one thread, as shipped and on ONNX Runtime's own provider."""
+    return {name: milliseconds(open_model(spec, pack, plain=name != "ms")) for name in ("ms", "plain_ms")}
+
+
+def answers(model: OrtModel, data: FerPlus) -> Answers:
+    """What the model says of labelled images, in the order of FER+'s labels."""
+    shares = calibrated(predictor(model)(data.images), model.spec.calibration)
+    order = [model.spec.labels.index(label) for label in ferplus.LABELS]
+    return Answers(
+        name="",
+        labels=ferplus.LABELS,
+        shares=shares[:, order],
+        truth=data.labels(),
+        people=range(len(data.images)),
+        traits={"light": _light(data.images)},
+    )
+
+
+def _figures(model: OrtModel, data: FerPlus) -> tuple[Answers, dict[str, float]]:
+    head = answers(model, data)
+    truth, said = head.truth, head.said
+    worn = answers(model, FerPlus(call_like(data.images), data.votes)).said
     agreed = data.votes.max(1) * 2 > data.votes.sum(1)
-    clear = score(logits[agreed], labels[agreed], temperature)
-    right = logits.argmax(1) == labels
-    return {
-        **score(logits, labels, temperature),
-        "call_like_accuracy": worn["accuracy"],
-        "call_like_uar": worn["uar"],
-        "accuracy_where_most_agree": clear["accuracy"],
-        **{f"recall_{label}": float(right[labels == i].mean()) for i, label in enumerate(ferplus.LABELS)},
-    }
-
-
-def main() -> None:
-    """Evaluate, time, write and print; keeps what the recipe noted of the precisions."""
-    spec, figures = entry(), evaluate()
-    model = open_model(spec)
-    figures["ms"] = milliseconds(model)
-    result: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    result |= {
-        "model": {"name": spec.name, "version": spec.version, "sha256": spec.sha256},
-        "machine": {
-            "processor": processor(),
-            "threads": 1,
-            "onnxruntime": onnxruntime.__version__,
-            "provider": model.provider,
+    return head, {
+        **parts.figures(head),
+        "call_like_accuracy": metrics.accuracy(truth, worn),
+        "call_like_uar": metrics.uar(truth, worn),
+        "accuracy_where_most_agree": metrics.accuracy(truth[agreed], said[agreed]),
+        **{
+            f"recall_{label}": float((said[truth == i] == i).mean())
+            for i, label in enumerate(ferplus.LABELS)
+            if (truth == i).any()
         },
-        "figures": {name: round(value, 4) for name, value in figures.items()},
-        "notes": NOTES,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(RESULTS.read_text("utf-8"), end="")
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def _light(images: Images) -> list[str]:
+    """Thirds of the images by their mean luma: it depends on lamp and camera as on skin, so it is called light."""
+    mean = images.mean((1, 2))
+    low, high = np.quantile(mean, [1 / 3, 2 / 3])
+    return ["dark" if value < low else "bright" if value > high else "medium" for value in mean]
 
 
-if __name__ == "__main__":
-    main()
+def _robustness(model: OrtModel, data: FerPlus) -> dict[str, Any]:
+    chosen = np.sort(np.random.default_rng(0).permutation(len(data.images))[:WORN])
+    some = FerPlus(data.images[chosen], data.votes[chosen])
+
+    def figures(wear: Callable[[Images], Images]) -> dict[str, float]:
+        head = answers(model, FerPlus(wear(some.images), some.votes))
+        return {"accuracy": metrics.accuracy(head.truth, head.said), "uar": metrics.uar(head.truth, head.said)}
+
+    return curves(worn_faces.FLAWS, figures, lambda wear, degree: lambda images: wear(images, degree))

@@ -8,7 +8,7 @@ import pytest
 
 from models.datasets import data_root, ferplus
 from models.evaluate import face as evaluation
-from models.evaluate.face_scores import probabilities
+from models.evaluate.metrics import probabilities
 from sidecar.inference.blazeface import FaceDetector
 from sidecar.inference.face_mesh import FaceMesh
 from sidecar.inference.local import OrtModel

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel
 
-from models.evaluate.text_scores import TextOutputs, calibration_error
+from models.evaluate.text_scores import TextOutputs
 from models.train.text_cache import HiddenStates, hidden_states
 from models.train.text_calibration import label_prior
 from models.train.text_cases import TextCases
@@ -108,9 +108,3 @@ def test_temperature_flattens_and_contempt_is_never_said():
     assert sharp[4] > flat[4]
     assert sharp[7] == flat[7] == 0
     assert sharp.sum() == pytest.approx(1)
-
-
-def test_calibration_error_of_known_cases():
-    certain = np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert calibration_error(certain, np.array([0, 0])) == 0
-    assert calibration_error(certain, np.array([0, 1])) == pytest.approx(0.5)
