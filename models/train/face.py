@@ -1,6 +1,11 @@
 """Trains a face encoder: `python -m models.train.face --recipe face-vit`.
 
-The default recipe takes about an hour on two cores; `--resume` goes on from the last finished epoch in `--out`.
+The default recipe takes about an hour on two free cores and publishes into the repository's pack; `--resume` goes on
+from the last finished epoch in `--out`. For one's own faces:
+
+    python -m models.train.face --corpus folder:PATH --out runs/mine --pack runs/mine/pack
+
+trains on PATH/CLASS/*.png (see `models/datasets/folder.py`) and leaves a whole pack that `sidecar analyze --pack` runs.
 """
 
 import argparse
@@ -9,69 +14,80 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.datasets import ferplus
+from models.export import PACK
 from models.train.face_augment import augment
-from models.train.face_model import SIZE_PX, FaceVit
-from models.train.face_publish import publish_face
+from models.train.face_cases import Faces, load_faces, only_shown
+from models.train.face_model import SIZE_PX, FaceVit, RatedFaceOutputs
+from models.train.face_publish import entry_for, publish_face
+from models.train.hub import fresh_classifier, open_checkpoint
+from models.train.hub_contract import FaceContract, picture_format
 from models.train.loop import Schedule, fit
-from models.train.losses import LossOptions, class_weights, distribution_loss, draw_weights
-from models.train.recipe import read_recipe
-
-Split = tuple[Tensor, Tensor]
-"""Faces (n, 1, 48, 48) uint8, luma 0-255, and vote shares (n, 8) float32."""
+from models.train.losses import LossOptions, ccc_loss, class_weights, distribution_loss, draw_weights
+from models.train.own_pack import begin_pack
+from models.train.recipe import Recipe, RecipeError, read_recipe
 
 OUT: Final = Path(__file__).parents[2] / ".cache" / "face"
 SIDES_PX: Final = ((0.4, 32), (0.65, 40), (1.0, SIZE_PX))
 """Until this share of the training, pictures of that side: small ones cost less and teach the coarse shapes."""
 
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Faces (batch, 1, side, side), target shares (batch, 8), ratings (batch, 3)."""
+
 
 class FaceTask:
-    """Expressions from crops: vote shares as targets, augmentation as calls suffer it."""
+    """Expressions from crops, and affect where the corpus rates it; augmentation as calls suffer it."""
 
     def __init__(
-        self, model: FaceVit, training: Split, validation: Split, schedule: Schedule, loss: LossOptions
+        self, model: nn.Module, training: Faces, validation: Faces, schedule: Schedule, loss: LossOptions
     ) -> None:
         self.model = model.to(memory_format=torch.channels_last)
-        self._training, self._validation = training, validation
+        self._training, self._validation = _tensors(training), _tensors(validation)
         self._schedule, self._loss = schedule, loss
-        self._weights = class_weights(training[1], loss.class_weights)
-        self._draws = draw_weights(training[1], loss.oversample)
+        self._grows = isinstance(model, FaceVit)
+        self._weights = class_weights(self._training[1], loss.class_weights)
+        self._draws = draw_weights(self._training[1], loss.oversample)
 
     def groups(self) -> Sequence[Mapping[str, Any]]:
-        """One group; no decay of what is a mere offset or scale."""
+        """All parameters alike."""
         return [{"params": self.model.parameters()}]
 
     def __len__(self) -> int:
-        return len(self._draws) // self._schedule.batch
+        return max(1, len(self._draws) // self._schedule.batch)
 
-    def batches(self, epoch: int) -> Iterator[Split]:
-        """Augmented faces (batch, 1, side, side) and their targets; the rare are drawn oftener."""
-        faces, targets = self._training
-        side = side_px(epoch / self._schedule.epochs)
-        order = torch.multinomial(self._draws, len(self) * self._schedule.batch, replacement=self._loss.oversample > 0)
-        for chosen in order.view(-1, self._schedule.batch):
-            x = augment(faces[chosen])
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Augmented faces and their targets; the rare are drawn oftener."""
+        side = side_px(epoch / self._schedule.epochs) if self._grows else SIZE_PX
+        count = min(len(self._draws), len(self) * self._schedule.batch)
+        order = torch.multinomial(self._draws, count, replacement=self._loss.oversample > 0)
+        for chosen in order.split(self._schedule.batch):
+            faces, targets, vad = (part[chosen] for part in self._training)
+            x = augment(faces)
             if side != SIZE_PX:
                 x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
-            yield x.to(memory_format=torch.channels_last), targets[chosen]
+            yield x.to(memory_format=torch.channels_last), targets, vad
 
-    def loss(self, batch: Split) -> Tensor:
-        """Cross-entropy against the votes."""
-        faces, targets = batch
-        return distribution_loss(self.model(faces).logits, targets, self._loss, self._weights)
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy against the shares, and 1 - CCC of the ratings."""
+        faces, targets, vad = batch
+        said = self.model(faces)
+        loss = distribution_loss(said.logits, targets, self._loss, self._weights)
+        return loss + ccc_loss(said.vad, vad) if isinstance(said, RatedFaceOutputs) else loss
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Accuracy against the majority and loss against the votes, without augmentation."""
-        faces, targets = self._validation
+        """Accuracy against the largest share and loss against the shares, without augmentation."""
+        faces, targets, vad = self._validation
         self.model.eval()
-        parts = torch.split(faces, 256)
-        said = torch.cat([self.model(part.to(memory_format=torch.channels_last)).logits for part in parts])
-        hit = (said.argmax(1) == targets.argmax(1)).float()
-        return {"valid_accuracy": hit.mean().item(), "valid_loss": F.cross_entropy(said, targets).item()}
+        outputs = [self.model(part.to(memory_format=torch.channels_last)) for part in torch.split(faces, 256)]
+        logits = torch.cat([each.logits for each in outputs])
+        hit = (logits.argmax(1) == targets.argmax(1)).float()
+        figures = {"valid_accuracy": hit.mean().item(), "valid_loss": F.cross_entropy(logits, targets).item()}
+        if isinstance(outputs[0], RatedFaceOutputs):
+            figures["valid_ccc"] = 1 - ccc_loss(torch.cat([each.vad for each in outputs]), vad).item()
+        return figures
 
 
 def side_px(progress: float) -> int:
@@ -79,28 +95,44 @@ def side_px(progress: float) -> int:
     return next(side for until, side in SIDES_PX if progress < until or until == 1.0)
 
 
-def read(split: str) -> Split:
-    """The labelled images of `split`."""
-    data = ferplus.load(split).labelled()
-    return torch.from_numpy(data.images[:, None]), torch.from_numpy(data.distributions())
+def build(recipe: Recipe, labels: Sequence[str]) -> nn.Module:
+    """The untrained network of a recipe, or the checkpoint it starts from. Raises `RecipeError`, `CheckpointError`."""
+    if recipe.architecture == "vit-compact":
+        return FaceVit(labels=len(labels), **recipe.options)
+    if recipe.architecture != "vit-hub":
+        raise RecipeError(f"no face architecture {recipe.architecture!r}; there are vit-compact and vit-hub")
+    if recipe.checkpoint is None:
+        raise RecipeError("vit-hub starts from a checkpoint: --checkpoint FOLDER, as `hf download` leaves it")
+    checkpoint = open_checkpoint(Path(recipe.checkpoint))
+    return FaceContract(fresh_classifier(checkpoint, "ImageClassification", labels), picture_format(checkpoint))
 
 
 def main() -> None:
     """Train, then export, compare precisions, calibrate and publish."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", default="face-vit")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="face-vit", help="name in models/train/recipes, or a .toml file")
+    parser.add_argument("--corpus", action="append", help="train on this instead: a name, NAME:PATH or folder:PATH")
+    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
+    parser.add_argument("--epochs", type=int, help="train so long instead")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the checkpoint and the curves")
+    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = read_recipe(options.recipe, "face")
-    assert recipe.schedule is not None
-    torch.manual_seed(recipe.schedule.seed)
-    model = FaceVit(**recipe.options)
-    task = FaceTask(model, read("train"), read("valid"), recipe.schedule, recipe.loss)
-    fit(task, recipe.schedule, options.out, resume=options.resume)
-    publish_face(model)
+    recipe = read_recipe(options.recipe, "face").told(options.corpus, options.checkpoint, options.epochs)
+    schedule = recipe.scheduled()
+    torch.manual_seed(schedule.seed)
+    begin_pack(options.pack)
+    labels, faces = only_shown(load_faces(recipe.corpora))
+    model = build(recipe, labels)
+    task = FaceTask(model, faces["train"], faces["valid"], schedule, recipe.loss)
+    fit(task, schedule, options.out, resume=options.resume)
+    publish_face(model, entry_for(recipe, model, labels), faces, options.pack)
+
+
+def _tensors(faces: Faces) -> Batch:
+    return torch.from_numpy(faces.images[:, None]), torch.from_numpy(faces.targets), torch.from_numpy(faces.vad)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.datasets.ferplus import LABELS
+from sidecar.types import EMOTIONS
 
 SIZE_PX = 48
 DARKEST_DEVIATION = 4.0
@@ -18,9 +18,17 @@ DARKEST_DEVIATION = 4.0
 
 
 class FaceOutputs(NamedTuple):
-    """`logits` (batch, 8) in the order of FER+; `embedding` (batch, width)."""
+    """`logits` (batch, labels); `embedding` (batch, width)."""
 
     logits: Tensor
+    embedding: Tensor
+
+
+class RatedFaceOutputs(NamedTuple):
+    """Also `vad` (batch, 3): valence, arousal and dominance, each -1..1."""
+
+    logits: Tensor
+    vad: Tensor
     embedding: Tensor
 
 
@@ -71,13 +79,15 @@ class FaceVit(nn.Module):
     def __init__(
         self,
         *,
-        labels: int = len(LABELS),
+        labels: int = len(EMOTIONS),
         width: int = 160,
         depth: int = 3,
         heads: int = 5,
         expansion: int = 2,
         stem: tuple[int, int, int] = (32, 64, 96),
+        affect: bool = False,
     ) -> None:
+        """`affect`: with a head for valence, arousal and dominance, for corpora that are rated."""
         super().__init__()
         first, second, third = stem
         self.stem = nn.Sequential(
@@ -94,15 +104,19 @@ class FaceVit(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(width, labels)
+        self.affect = nn.Linear(width, 3) if affect else None
 
-    def forward(self, face: Tensor) -> FaceOutputs:
+    def forward(self, face: Tensor) -> FaceOutputs | RatedFaceOutputs:
         x = self.stem(standardised(face.float()))
         positions: Tensor = self.positions
         if x.shape[-1] != positions.shape[-1]:
             positions = F.interpolate(positions, x.shape[-2:], mode="bilinear")
         tokens = self.blocks((x + positions).flatten(2).transpose(1, 2))
         embedding = self.norm(tokens).mean(1)
-        return FaceOutputs(self.head(self.dropout(embedding)), embedding)
+        logits = self.head(self.dropout(embedding))
+        if self.affect is None:
+            return FaceOutputs(logits, embedding)
+        return RatedFaceOutputs(logits, torch.tanh(self.affect(embedding)), embedding)
 
 
 def standardised(face: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""From the trained face model to the pack: calibration on validation, FP32 against INT8, the better one published."""
+"""From the trained face model to the pack: FP32 against INT8, the better one published, calibrated on validation."""
 
-import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -10,15 +9,19 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from models.datasets import ferplus
-from models.datasets.ferplus import FerPlus
+from models.datasets.catalogue import resolve
 from models.evaluate import face as evaluation
+from models.evaluate.encoders import open_model
 from models.evaluate.face import Logits
-from models.evaluate.face_scores import probabilities, score
-from models.export import PACK, UNKNOWN_SHA256, Precision, publish, record
-from models.train.face_model import FaceVit
-from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec
+from models.evaluate.metrics import probabilities, score
+from models.export import PACK, Precision, publish, record
+from models.train.face_cases import Faces
+from models.train.hub_entry import contract_entry
+from models.train.recipe import Recipe
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import Calibration, ModelSpec
 from sidecar.types import Modality
 
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
@@ -28,33 +31,12 @@ LARGEST_LOSS: Final = 0.01
 FAMILIAR_SHARE: Final = 0.995
 """Share of validation faces, half of them made call-like, that must count as familiar."""
 CALIBRATION_IMAGES: Final = 512
-
-ENTRY: Final = ModelSpec(
-    name=evaluation.NAME,
-    version="1",
-    modality=Modality.FACE,
-    role="encoder",
-    file="weights/face-vit.onnx",
-    sha256=UNKNOWN_SHA256,
-    source="repository",
-    recipe="python -m models.train.face",
-    licence="research only: FER2013 images carry no clear grant (FER+ labels: MIT)",
-    commercial=False,
-    trained_on=("FER+ train (Barsoum et al., ICMI 2016)",),
-    input=(InputSpec(name="face", shape=("batch", 1, 48, 48), type="uint8", units="BT.601 luma, 0-255"),),
-    output=(
-        OutputSpec(name="logits", shape=("batch", 8), units="before softmax"),
-        OutputSpec(name="embedding", shape=("batch", 160), units="none"),
-    ),
-    preprocess=(
-        "Five points of the upright RGB picture: the middles of the person's right and left eye (between face-mesh "
-        "points 33 and 133, and 263 and 362), tip of the nose (1), right and left corner of the mouth (61, 291). The "
-        "similarity of least squares takes them to (15.13, 18.64), (32.87, 18.64), (24, 29.97), (16.83, 36.71) and "
-        "(31.17, 36.71) in a 48 x 48 crop, resampled bilinearly, edge pixels repeated outside the picture; luma = "
-        "0.299 R + 0.587 G + 0.114 B, rounded. The graph subtracts each crop's mean and divides by its deviation."
-    ),
-    labels=ferplus.LABELS,
-    map={label: label for label in ferplus.LABELS},
+PREPROCESS: Final = (
+    "Five points of the upright RGB picture: the middles of the person's right and left eye (between face-mesh "
+    "points 33 and 133, and 263 and 362), tip of the nose (1), right and left corner of the mouth (61, 291). The "
+    "similarity of least squares takes them to (15.13, 18.64), (32.87, 18.64), (24, 29.97), (16.83, 36.71) and "
+    "(31.17, 36.71) in a 48 x 48 crop, resampled bilinearly, edge pixels repeated outside the picture; luma = "
+    "0.299 R + 0.587 G + 0.114 B, rounded. The graph subtracts each crop's mean and divides by its deviation."
 )
 
 
@@ -70,34 +52,52 @@ class Candidate:
     """Processor time of one crop."""
 
 
-def publish_face(model: FaceVit, pack: Path = PACK) -> ModelSpec:
-    """Publish the fastest precision that keeps its accuracy, calibrated, with its test figures and the comparison."""
+def entry_for(recipe: Recipe, model: nn.Module, labels: Sequence[str]) -> ModelSpec:
+    """The manifest's entry of what the recipe trains: it takes the place of the pack's face encoder."""
+    corpora = [resolve(reference)[0] for reference in recipe.corpora]
+    return contract_entry(
+        Modality.FACE,
+        model.to(memory_format=torch.contiguous_format),
+        {"face": torch.zeros(2, 1, 48, 48, dtype=torch.uint8)},
+        labels,
+        name=evaluation.NAME,
+        version="2",
+        recipe=f"python -m models.train.face --recipe {recipe.name}",
+        licence="; ".join(corpus.licence for corpus in corpora),
+        commercial=all(corpus.commercial for corpus in corpora),
+        trained_on=tuple(corpus.citation for corpus in corpora),
+        preprocess=PREPROCESS,
+        map={label: label for label in labels},
+    )
+
+
+def publish_face(model: nn.Module, entry: ModelSpec, faces: Mapping[str, Faces], pack: Path = PACK) -> ModelSpec:
+    """Publish the fastest precision that keeps its accuracy, calibrated, with test figures and the comparison."""
     model = model.to(memory_format=torch.contiguous_format).eval()
-    candidates = compare(model)
+    candidates = compare(model, entry, faces)
     best = choose(candidates)
-    _publish(model, best.precision, pack)
-    record(ENTRY.name, pack, provider="cpu" if best.provider == PLAIN else "auto")
-    record(ENTRY.name, pack, calibration=calibrate(pack))
-    results = pack / "results" / evaluation.RESULTS.name
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps({"shipped": asdict(best), "compared": [asdict(c) for c in candidates]}), "utf-8")
-    return record(ENTRY.name, pack, metrics={k: round(v, 4) for k, v in evaluation.evaluate(pack).items()})
+    for candidate in candidates:
+        print("compared", asdict(candidate), "*" if candidate is best else "")
+    _publish(model, entry, best.precision, faces, pack)
+    spec = record(entry.name, pack, provider="cpu" if best.provider == PLAIN else "auto")
+    spec = record(entry.name, pack, calibration=calibrate(open_model(spec, pack), faces))
+    figures = _scored(open_model(spec, pack), faces["test"], spec.calibration.temperature)
+    return record(entry.name, pack, metrics={name: round(value, 4) for name, value in figures.items()})
 
 
-def compare(model: FaceVit) -> list[Candidate]:
+def compare(model: nn.Module, entry: ModelSpec, faces: Mapping[str, Faces]) -> list[Candidate]:
     """FP32 and INT8 under the best and the plain provider of this machine."""
-    data = ferplus.load("valid").labelled()
     with tempfile.TemporaryDirectory() as folder:
         sessions = []
         for precision in PRECISIONS:
             pack = Path(folder) / precision
-            spec = _publish(model, precision, pack)
-            sessions += [(precision, evaluation.open_model(spec, pack, plain=plain)) for plain in (False, True)]
+            spec = _publish(model, entry, precision, faces, pack)
+            sessions += [(precision, open_model(spec, pack, plain=plain)) for plain in (False, True)]
         return [
             Candidate(
                 precision,
                 session.provider,
-                round(score(evaluation.predictor(session)(data.images), data.labels(), 1.0)["accuracy"], 4),
+                round(_scored(session, faces["valid"], 1.0)["accuracy"], 4),
                 round(evaluation.milliseconds(session), 3),
             )
             for precision, session in sessions
@@ -110,17 +110,15 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
     return min((c for c in candidates if c.accuracy > enough), key=lambda candidate: candidate.ms)
 
 
-def calibrate(pack: Path) -> Calibration:
+def calibrate(model: OrtModel, faces: Mapping[str, Faces]) -> Calibration:
     """Temperature and energy limit of the published model on validation; the prior is the training targets' mean."""
-    predict = evaluation.predictor(evaluation.open_model(evaluation.entry(pack), pack))
-    data = ferplus.load("valid").labelled()
+    predict, data = evaluation.predictor(model), faces["valid"]
     logits = predict(data.images)
-    temperature = fit_temperature(logits, data.labels())
+    temperature = fit_temperature(logits, data.labels)
     both = np.concatenate((logits, predict(evaluation.call_like(data.images))))
-    prior = ferplus.load("train").labelled().distributions().mean(0)
     return Calibration(
         temperature=round(temperature, 4),
-        prior=tuple(round(float(share), 4) for share in prior),
+        prior=tuple(round(float(share), 4) for share in faces["train"].targets.mean(0)),
         energy_limit=round(float(np.quantile(free_energy(both, temperature), FAMILIAR_SHARE)), 4),
     )
 
@@ -139,14 +137,21 @@ def free_energy(logits: Logits, temperature: float) -> NDArray[np.float64]:
     return energy
 
 
-def _publish(model: FaceVit, precision: Precision, pack: Path) -> ModelSpec:
-    data = ferplus.load("train").labelled()
-    sample = {"face": torch.from_numpy(data.images[:3, None])}
-    return publish(model, sample, ENTRY, precision=precision, calibration=_feeds(data), pack=pack)
+def _scored(model: OrtModel, faces: Faces, temperature: float) -> dict[str, float]:
+    return score(evaluation.predictor(model)(faces.images), faces.labels, temperature)
 
 
-def _feeds(data: FerPlus) -> Iterator[dict[str, NDArray[np.uint8]]]:
+def _publish(
+    model: nn.Module, entry: ModelSpec, precision: Precision, faces: Mapping[str, Faces], pack: Path
+) -> ModelSpec:
+    images = faces["train"].images
+    sample = {"face": torch.from_numpy(np.resize(images, (3, 1, 48, 48)))}
+    return publish(model, sample, entry, precision=precision, calibration=_feeds(images), pack=pack)
+
+
+def _feeds(images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.uint8]]]:
     """Training faces for INT8's ranges: plain ones and call-like ones."""
-    images = data.images[:CALIBRATION_IMAGES]
-    for part in np.split(np.concatenate((images, evaluation.call_like(images))), 64):
-        yield {"face": part[:, None]}
+    some = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_IMAGES]
+    for part in np.array_split(np.concatenate((images[some], evaluation.call_like(images[some]))), 64):
+        if len(part):
+            yield {"face": part[:, None]}

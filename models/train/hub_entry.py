@@ -50,13 +50,18 @@ def contract_entry(
         OutputSpec(name=name, shape=("batch", value.shape[1]), units=_UNITS[name])
         for name, value in outputs._asdict().items()
     )
-    known = {"version": "1", "source": "repository", "file": f"weights/{told['name']}.onnx", "sha256": UNKNOWN_SHA256}
+    known = {
+        "version": "1",
+        "source": "repository",
+        "file": f"weights/{told['name']}.onnx",
+        "sha256": UNKNOWN_SHA256,
+        "preprocess": _PREPROCESS[modality],
+    }
     return ModelSpec(
         modality=modality,
         role="encoder",
         input=_INPUTS[modality],
         output=ports,
-        preprocess=_PREPROCESS[modality],
         labels=tuple(labels),
         **{**known, **told},
     )

@@ -1,5 +1,6 @@
 """Recipes: what to train, on what, how. They are TOML files: `models/train/recipes/NAME.toml`, or one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,6 +26,8 @@ class Recipe(Options, frozen=True):
     """Which module: the modality's command says which there are."""
     corpora: tuple[str, ...]
     """Names of `models.datasets`, or `folder:PATH` for one's own."""
+    name: str = ""
+    """Of the file, without its ending."""
     checkpoint: str | None = None
     """Folder in the Hugging Face layout to start from."""
     schedule: Schedule | None = None
@@ -34,6 +37,28 @@ class Recipe(Options, frozen=True):
     """Strengths by the names of the modality's augmentations; what is left out is as in the code."""
     options: dict[str, Any] = field(default_factory=dict)
     """The architecture's own arguments."""
+
+    def told(
+        self, corpora: Sequence[str] | None = None, checkpoint: str | None = None, epochs: int | None = None
+    ) -> "Recipe":
+        """The recipe with what the command line says instead."""
+        schedule = self.schedule
+        if schedule is not None and epochs is not None:
+            schedule = msgspec.structs.replace(schedule, epochs=epochs)
+        return msgspec.structs.replace(
+            self,
+            corpora=tuple(corpora) if corpora else self.corpora,
+            checkpoint=checkpoint or self.checkpoint,
+            schedule=schedule,
+        )
+
+    def scheduled(self) -> Schedule:
+        """The schedule. Raises `RecipeError` where the recipe has none."""
+        if self.schedule is None:
+            raise RecipeError(
+                f"the {self.architecture} recipe lacks its table [schedule]: epochs and peak_rate at least"
+            )
+        return self.schedule
 
 
 def read_recipe(name: str, modality: str) -> Recipe:
@@ -48,4 +73,4 @@ def read_recipe(name: str, modality: str) -> Recipe:
         raise RecipeError(f"{path}: {error}; correct that key") from error
     if recipe.modality != modality:
         raise RecipeError(f"{path}: it is a {recipe.modality} recipe; run python -m models.train.{recipe.modality}")
-    return recipe
+    return msgspec.structs.replace(recipe, name=path.stem)
