@@ -1,0 +1,113 @@
+"""Smaller precisions of an FP32 graph."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+Feed = Mapping[str, NDArray[Any]]
+"""Inputs by name, as a session takes them."""
+
+
+def convert(
+    model: onnx.ModelProto, precision: Precision, calibration: Iterable[Feed] = (), exclude: Iterable[str] = ()
+) -> onnx.ModelProto:
+    """A copy of the FP32 graph in another precision.
+
+    `int8` is static QDQ over `calibration`, leaving the nodes in `exclude` alone; `int8-dynamic` quantises matrix
+    products and tables and scales activations as they come; `fp16` stores the weights in half precision, save the
+    constants in `exclude`, and computes in FP32.
+    """
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    makers: Mapping[Precision, Callable[[], onnx.ModelProto]] = {
+        "fp32": lambda: plain,
+        "fp16": lambda: halve_weights(plain, exclude),
+        "int8": lambda: quantise(plain, calibration, exclude),
+        "int8-dynamic": lambda: quantise_dynamically(plain, exclude),
+    }
+    return makers[precision]()
+
+
+def halve_weights(model: onnx.ModelProto, exclude: Iterable[str] = (), least: int = 1024) -> onnx.ModelProto:
+    """Store FP32 constants of `least` numbers or more as FP16 behind a cast: half the size, the same arithmetic.
+
+    Changes `model`. Raises LookupError where a constant in `exclude` is not in the graph.
+    """
+    whole = set(exclude)
+    if missing := whole - {constant.name for constant in model.graph.initializer}:
+        raise LookupError(f"the graph has no constants {sorted(missing)}")
+    casts = []
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if constant.data_type != TensorProto.FLOAT or values.size < least or constant.name in whole:
+            continue
+        name, stored = constant.name, f"{constant.name}_fp16"
+        constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # the base is untyped
+    """Calibration feeds, in the shape ONNX Runtime's quantiser asks for."""
+
+    def __init__(self, feeds: Iterable[Feed]) -> None:
+        self._feeds: Iterator[Feed] = iter(feeds)
+
+    def get_next(self) -> Feed | None:
+        return next(self._feeds, None)
+
+
+def quantise(model: onnx.ModelProto, calibration: Iterable[Feed], exclude: Iterable[str] = ()) -> onnx.ModelProto:
+    """Static INT8 with QDQ nodes around convolutions and matrix products: weights by channel, signed both ways."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, done = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "ready", "done"))
+        onnx.save(model, plain)
+        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        quantize_static(
+            ready,
+            done,
+            _Feeds(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(exclude),
+        )
+        return onnx.load(done)
+
+
+def quantise_dynamically(model: onnx.ModelProto, exclude: Iterable[str] = ()) -> onnx.ModelProto:
+    """Weights of matrix products by channel and of tables as a whole in INT8; activations are scaled at run time.
+
+    Products of two activations stay FP32. Fast on the CPU provider; OpenVINO runs such graphs slower than FP32.
+    """
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    del plain.graph.value_info[:]  # the quantiser turns weights around, and would meet their old shapes here
+    with tempfile.TemporaryDirectory() as folder:
+        done = Path(folder) / "done.onnx"
+        quantize_dynamic(
+            plain,
+            done,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(exclude),
+            extra_options={"MatMulConstBOnly": True},
+        )
+        return onnx.load(done)
