@@ -20,6 +20,7 @@ import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -107,7 +108,7 @@ def converter_python() -> Path:
 def convert(recipe: Recipe, tflite: Path, python: Path) -> onnx.ModelProto:
     """The tidied ONNX form of one TFLite file."""
     raw = WORK / f"{recipe.name}.raw.onnx"
-    command = ["-m", "tf2onnx.convert", "--tflite", tflite, "--output", raw, "--opset", str(OPSET)]
+    command = ["-m", "tf2onnx.convert", "--tflite", str(tflite), "--output", str(raw), "--opset", str(OPSET)]
     fixed_order = {**os.environ, "PYTHONHASHSEED": "0"}  # tf2onnx walks sets: without it every run names nodes anew
     subprocess.run([python, *command], check=True, stderr=subprocess.DEVNULL, env=fixed_order)
     return tidy(raw.read_bytes(), "image", recipe.outputs)
@@ -136,12 +137,13 @@ def parity_cases(recipe: Recipe) -> NDArray[np.float32]:
     side, random = recipe.side_px, np.random.default_rng(20240229)
     cases = [random.random((side, side, 3)) for _ in range(4)]
     try:
-        from skimage.data import astronaut
-        from skimage.transform import resize
+        from skimage import data, transform
     except ImportError:
         print("scikit-image is absent: parity on noise alone")
     else:
-        cases += [resize(astronaut()[:size, 80 : 80 + size], (side, side)) for size in (256, 300, 380)]
+        face: Any = data.astronaut()
+        resize: Any = transform.resize
+        cases += [resize(face[:size, 80 : 80 + size], (side, side)) for size in (256, 300, 380)]
     return (np.stack(cases)[:, None] * (1 - recipe.low) + recipe.low).astype(np.float32)
 
 

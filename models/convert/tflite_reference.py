@@ -6,6 +6,7 @@ INPUTS is (cases, 1, height, width, 3) float32; OUTPUTS holds one array (cases, 
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,8 @@ def main(model: str, inputs_path: str, outputs_path: str) -> None:
         interpreter.invoke()
         for output in interpreter.get_output_details():
             results.setdefault(output["name"], []).append(interpreter.get_tensor(output["index"]))
-    np.savez(outputs_path, **{name: np.stack(values) for name, values in results.items()})
+    stacked: dict[str, Any] = {name: np.stack(values) for name, values in results.items()}
+    np.savez(outputs_path, **stacked)
 
 
 if __name__ == "__main__":

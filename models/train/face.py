@@ -62,7 +62,7 @@ class FaceTask:
         side = side_px(epoch / self._schedule.epochs) if self._grows else SIZE_PX
         count = min(len(self._draws), len(self) * self._schedule.batch)
         order = torch.multinomial(self._draws, count, replacement=self._loss.oversample > 0)
-        for chosen in order.split(self._schedule.batch):
+        for chosen in torch.split(order, self._schedule.batch):
             faces, targets, vad = (part[chosen] for part in self._training)
             x = augment(faces)
             if side != SIZE_PX:
