@@ -141,7 +141,7 @@ def parity_cases(recipe: Recipe) -> NDArray[np.float32]:
     except ImportError:
         print("scikit-image is absent: parity on noise alone")
     else:
-        face: Any = data.astronaut()
+        face: Any = data.astronaut()  # type: ignore[no-untyped-call]
         resize: Any = transform.resize
         cases += [resize(face[:size, 80 : 80 + size], (side, side)) for size in (256, 300, 380)]
     return (np.stack(cases)[:, None] * (1 - recipe.low) + recipe.low).astype(np.float32)
