@@ -31,6 +31,8 @@ from sidecar.dispatch.rooms import LiveKitRooms
 from sidecar.dispatch.watcher import Watcher
 from sidecar.dispatch.webhooks import Webhooks
 from sidecar.dispatch.worker import AgentWorker, WorkerState
+from sidecar.drift import DriftMonitor, judge
+from sidecar.drift_files import DriftFiles
 from sidecar.engines import Engines
 from sidecar.errors import ConfigurationError, CredentialsRefused
 from sidecar.http import Check, serve_http
@@ -81,6 +83,7 @@ async def worker(settings: Settings) -> int:
                     telemetry=process.telemetry,
                 ) as sink,
                 _watcher(process, leases) as watcher,
+                _drift_monitor(process),
             ):
                 observer = _observer(process, engines, sink, state)
                 sink.on_lost = observer.report_loss
@@ -169,6 +172,20 @@ def models(settings: Settings, action: Literal["list", "verify", "fetch"]) -> in
     return 0 if sound else 1
 
 
+def drift(settings: Settings, *, accept: bool) -> int:
+    """Tell whether the newest week's outputs have drifted; 1 where they have. `accept`: they are the reference now."""
+    files = DriftFiles(settings.state, settings.models)
+    if accept:
+        _print("accepted as reference: " + (", ".join(files.accept()) or "nothing, since nothing is counted yet"))
+    verdicts = judge(files, settings.tree.drift)
+    for verdict in verdicts:
+        _print(f"{'drifted' if verdict.drifted else 'ok':8} {verdict.says}")
+    if not verdicts:
+        least = settings.tree.drift
+        _print(f"nothing counted in {settings.state} yet: a worker keeps counts of {least.least_people} people or more")
+    return 1 if any(verdict.drifted for verdict in verdicts) else 0
+
+
 def verify_audit(file: Path, head: str | None) -> int:
     """Check a hash chain."""
     lines, found = verify_chain(file, head)
@@ -235,6 +252,19 @@ async def _watcher(process: _Process, leases: RedisLeases) -> AsyncIterator[Watc
             leases, process.name, ttl_s=tree.watcher.leader_ttl_s, lease_ttl_s=tree.lease.ttl_s, clock=process.clock
         )
         yield Watcher(rooms, leases, leadership, tree.watcher, process.clock)
+
+
+@asynccontextmanager
+async def _drift_monitor(process: _Process) -> AsyncIterator[None]:
+    """Keep the worker's counts of outputs, also those of its last minute."""
+    files = DriftFiles(process.settings.state, process.settings.models)
+    monitor = DriftMonitor(files, process.settings.tree.drift, process.clock, process.telemetry)
+    running = asyncio.create_task(monitor.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        monitor.release()
 
 
 def _checks(agent: AgentWorker, sink: RedisSink) -> dict[str, Check]:

@@ -64,8 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     tail.set_defaults(run=lambda args: asyncio.run(app.tail(load_settings(), args.room, args.start, args.count)))
 
     models = commands.add_parser("models", help="the model pack")
-    models.add_argument("action", choices=["list", "verify", "fetch"])
-    models.set_defaults(run=lambda args: app.models(load_settings(), args.action))
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    for action, text in (("list", "name them"), ("verify", "check their files"), ("fetch", "bring what is missing")):
+        actions.add_parser(action, help=text).set_defaults(
+            run=lambda _, action=action: app.models(load_settings(), action)
+        )
+    drift = actions.add_parser("drift", help="whether this worker's outputs have drifted; 1 where they have")
+    drift.add_argument("--accept", action="store_true", help="make the newest week the reference")
+    drift.set_defaults(run=lambda args: app.drift(load_settings(), accept=args.accept))
 
     audit = commands.add_parser("audit", help="check an audit file").add_subparsers(required=True, metavar="ACTION")
     verify = audit.add_parser("verify", help="check its hash chain")

@@ -13,6 +13,7 @@ from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.load import LoadOptions
 from sidecar.dispatch.watcher import WatcherOptions
 from sidecar.dispatch.worker import WorkerOptions
+from sidecar.drift import DriftOptions
 from sidecar.engines import EngineOptions
 from sidecar.errors import ConfigurationError
 from sidecar.inference.fetch import FetchOptions
@@ -36,6 +37,7 @@ class Tree(Options, frozen=True):
     lease: LeaseOptions = LeaseOptions()
     load: LoadOptions = LoadOptions()
     fetch: FetchOptions = FetchOptions()
+    drift: DriftOptions = DriftOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sidecar.publish.events import episode_data, estimate_data
 from sidecar.publish.publisher import RoomPublisher
 from sidecar.schema import ParticipantChange
 from sidecar.telemetry import Telemetry
-from sidecar.types import EpisodeChange, Missing, Modality
+from sidecar.types import EMOTIONS, EpisodeChange, Missing, Modality
 
 _SILENT: Final = frozenset({Missing.NO_SPEECH, Missing.STALE, Missing.OVERLOAD})
 """What is said of single estimates only: a modality stays on through it."""
@@ -28,6 +28,7 @@ class PersonEvents:
         self._consent: tuple[Modality, ...] = ()
         self._reason: str | None = None
         self._states: dict[Modality, Missing | None] = {}
+        self._token = object()
         self.attached = False
         """Whether the person ever consented to anything here."""
 
@@ -74,7 +75,11 @@ class PersonEvents:
                 self._telemetry.dropped.labels("publish", "revoked").inc()
             else:
                 self._telemetry.latency.observe(latency_s)
-                self._telemetry.count_estimate(abstained=data.abstained)
+                said = {
+                    modality.value: (evidence.model, EMOTIONS[int(evidence.emotions.argmax())])
+                    for modality, evidence in estimate.evidence.items()
+                }
+                self._telemetry.count_estimate(self._token, said, abstained=data.abstained)
         self.episodes(reading.episodes)
 
     def episodes(self, changes: Sequence[EpisodeChange]) -> None:

@@ -1,12 +1,33 @@
 """Prometheus metrics: base units, `_total` counters, no label that names a person or a room."""
 
+from collections import Counter as Tally
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LATENCY_S = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0, 8.0)
 _BATCH = (1, 2, 4, 8, 16, 32, 64)
+
+ESTIMATES: Final = "estimates"
+"""Beside the modalities, under whose names outputs are counted: the fused estimates, given or abstained."""
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What was said since the last release, and by how many people's media; see `drift.py`."""
+
+    people: set[object] = field(default_factory=set)
+    """A token each, which is nobody's name and never leaves the process."""
+    counts: Tally[tuple[str, str]] = field(default_factory=Tally)
+    """By model and answer."""
+
+    def size(self) -> tuple[int, int]:
+        """How many people, how many outputs."""
+        return len(self.people), self.counts.total()
 
 
 class Telemetry:
@@ -40,6 +61,10 @@ class Telemetry:
         self.estimates = counter("estimates_total", "Estimates published, by abstention", "abstained")
         self.low_confidence_share = gauge("low_confidence_share", "Share of the newest 1000 estimates that abstained")
         self._abstained: deque[bool] = deque(maxlen=1000)
+        self.output_drift = gauge(
+            "output_drift_nats", "Divergence of this week's outputs from their reference", "modality"
+        )
+        self.outputs: dict[str, Outputs] = {}
         self.published = counter("events_published_total", "Events delivered to a sink", "type")
         self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
         self.lost = counter("events_lost_total", "Events dropped because the spool was full")
@@ -47,11 +72,16 @@ class Telemetry:
         self.assignments = counter("assignments_total", "Agent protocol assignments, by outcome", "outcome")
         self.load = gauge("load_ratio", "Load reported to LiveKit, 0-1")
 
-    def count_estimate(self, *, abstained: bool) -> None:
-        """Count one published estimate."""
+    def count_estimate(self, person: object, said: Mapping[str, tuple[str, str]], *, abstained: bool) -> None:
+        """Count one published estimate; `said` has model and emotion by modality, `person` is any token of theirs."""
         self.estimates.labels(str(abstained).lower()).inc()
         self._abstained.append(abstained)
         self.low_confidence_share.set(sum(self._abstained) / len(self._abstained))
+        fused = ("fused", "abstained" if abstained else "given")
+        for name, answer in {**said, ESTIMATES: fused}.items():
+            outputs = self.outputs.setdefault(name, Outputs())
+            outputs.people.add(person)
+            outputs.counts[answer] += 1
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""

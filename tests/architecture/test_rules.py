@@ -120,6 +120,7 @@ KNOWN_LABELS = {
     "sidecar_latency_seconds": (),
     "sidecar_load_ratio": (),
     "sidecar_low_confidence_share": (),
+    "sidecar_output_drift_nats": ("modality",),
     "sidecar_participants": ("modality",),
     "sidecar_queue_delay_seconds": ("model",),
     "sidecar_received": ("unit",),
