@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.errors import PackError
+from sidecar.inference.licences import clauses
 from sidecar.inference.manifest import MANIFEST, ModelSpec, Role, read_manifest
 from sidecar.types import Modality
 
@@ -90,14 +91,13 @@ def load_pack(folder: Path, licence: Licence) -> Pack:
         if finding.state is not FileState.OK:
             raise PackError(_complaint(finding))
     models = {spec.name: spec for spec in read_manifest(folder)}
-    for spec in models.values():
-        if spec.commercial:
-            continue
-        if licence == "commercial":
-            raise PackError(
-                f"model {spec.name!r} is under {spec.licence}, which the licence profile 'commercial' refuses; "
-                f"remove it from {folder / MANIFEST} or use the profile 'research'"
-            )
+    refused = [spec for spec in models.values() if not spec.commercial]
+    if refused and licence == "commercial":
+        raise PackError(
+            f"{'; '.join(_refusal(spec) for spec in refused)}. Remove what is refused from {folder / MANIFEST}, or use "
+            "the licence profile 'research'"
+        )
+    for spec in refused:
         _log.warning("model %s is for non-commercial use only (%s)", spec.title, spec.licence)
     return Pack(folder, models)
 
@@ -110,6 +110,13 @@ def file_state(path: Path, sha256: str) -> FileState:
     except OSError:
         return FileState.MISSING
     return FileState.OK if digest == sha256 else FileState.ALTERED
+
+
+def _refusal(spec: ModelSpec) -> str:
+    return (
+        f"model {spec.name!r} is under {spec.licence}, which the licence profile 'commercial' refuses: "
+        f"{'; '.join(clauses(spec.licence))}"
+    )
 
 
 def _complaint(finding: FileFinding) -> str:

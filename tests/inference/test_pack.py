@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -114,8 +115,16 @@ def test_licence_profiles(folder: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert [record.getMessage() for record in caplog.records] == [
         "model voice 0 is for non-commercial use only (CC-BY-NC-SA-4.0)"
     ]
-    with pytest.raises(PackError, match=r"'voice' is under CC-BY-NC-SA-4\.0"):
+    with pytest.raises(PackError, match=r"'voice' is under CC-BY-NC-SA-4\.0.*section 2\(a\)\(1\).*NonCommercial"):
         load_pack(folder, "commercial")
+
+
+def test_the_default_pack_is_refused_for_commerce_by_model_and_clause() -> None:
+    with pytest.raises(PackError) as caught:
+        load_pack(Path(__file__).parents[2] / "models", "commercial")
+    assert re.search(r"model 'face-vit' is under research only: FER2013.*keep all rights", str(caught.value))
+    assert re.search(r"model 'voice-\w+' is under CC BY-NC-SA 4\.0.*section 2\(a\)\(1\)", str(caught.value))
+    assert "text-minilm" not in str(caught.value)
 
 
 def test_fetch_brings_what_is_missing_and_only_that(folder: Path, tmp_path: Path) -> None:
