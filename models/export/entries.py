@@ -46,6 +46,19 @@ def write_entry(entry: ModelSpec, pack: Path = PACK) -> None:
     partial.rename(path)
 
 
+def prefer(name: str, pack: Path) -> None:
+    """Put an entry first: of several encoders of one modality the sidecar runs the first."""
+    path = pack / MANIFEST
+    document = tomlkit.parse(path.read_text("utf-8"))
+    tables = document["model"].unwrap()
+    order = sorted(msgspec.convert(tables, list[ModelSpec]), key=lambda spec: spec.name != name)
+    listed = tomlkit.aot()
+    for spec in order:
+        listed.append(_table(spec))
+    document["model"] = listed
+    path.write_text(tomlkit.dumps(document), "utf-8")
+
+
 def _table(entry: ModelSpec) -> tomlkit.items.Table:
     """The entry without the keys that stand at their defaults; inner tables on one line each."""
     table = tomlkit.table()

@@ -82,8 +82,8 @@ def _named(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     taken = {output.name: output.name.removeprefix(_PORT) for output in graph.output}
     taken |= {name: f"{name}.inner" for name in taken.values()}
-    inner = [graph.input, graph.output, graph.value_info, graph.initializer]
-    for part in (part for parts in inner for part in parts):
+    parts: list[Any] = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for part in parts:
         part.name = taken.get(part.name, part.name)
     for node in graph.node:
         for ends in (node.input, node.output):

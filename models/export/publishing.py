@@ -1,17 +1,27 @@
 """From a trained torch module to a model of the pack: graph, parity, precision, weight file, manifest."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import onnx
+import torch
 from torch import Tensor, nn
 
+from models.evaluate import results
+from models.export.comparison import PLAIN, Candidate, choose, compare, require_parity
 from models.export.entries import PACK, write_entry
+from models.export.examples import Examples, Validation
 from models.export.graph import TOLERANCE, ParityError, parity, to_onnx
-from models.export.precision import Feed, Precision, convert
+from models.export.kept import KEPT, Kept, keep
+from models.export.precision import PRECISIONS, Feed, Precision, convert
 from sidecar.inference.manifest import ModelSpec
+
+REPORT: Final = Path("results") / "export.json"
+"""In the pack: what each model was measured to lose, by name."""
 
 
 def publish(
@@ -34,6 +44,67 @@ def publish(
     size_mb = (pack / entry.file).stat().st_size / 1e6
     print(f"{entry.name}: {size_mb:.2f} MB {precision}, FP32 parity {difference:.1e}, {entry.sha256}")
     return entry
+
+
+def publish_best(
+    module: nn.Module,
+    sample: Mapping[str, Tensor],
+    entry: ModelSpec,
+    *,
+    calibration: Examples,
+    validation: Validation,
+    precisions: Sequence[Precision] = PRECISIONS,
+    pack: Path = PACK,
+    kept: Path = KEPT,
+) -> ModelSpec:
+    """Export `module`, compare precisions and providers, and put the best in the pack, the provider in its entry.
+
+    What the comparison needs stays in `kept`/NAME, so that `python -m models.export NAME` can repeat it. Raises
+    `ParityError`.
+    """
+    model, _ = faithful(module, sample, entry)
+    with torch.no_grad():
+        told = module.eval()(*sample.values())
+    expected = {port.name: value.numpy() for port, value in zip(entry.output, told, strict=True)}
+    inputs = {name: value.numpy() for name, value in sample.items()}
+    whole = Kept(model, inputs, expected, calibration, validation)
+    keep(kept / entry.name, whole)
+    return ship_best(whole, entry, precisions, pack)
+
+
+def ship_best(kept: Kept, entry: ModelSpec, precisions: Sequence[Precision], pack: Path) -> ModelSpec:
+    """Put the best of `precisions` in the pack and say in its report what was compared. Raises `ParityError`."""
+    candidates, graphs = compare(kept.graph, entry, kept.validation, kept.calibration, ("fp32", *precisions))
+    best = choose(candidates, precisions)
+    difference = kept.difference()
+    require_parity(entry.name, difference, best, candidates)
+    provider = "cpu" if best.provider == PLAIN else "auto"
+    entry = store(graphs[best.precision], msgspec.structs.replace(entry, provider=provider), pack)
+    report(entry, difference, best, candidates, pack)
+    return entry
+
+
+def report(
+    entry: ModelSpec, difference: float, shipped: Candidate, candidates: Sequence[Candidate], pack: Path
+) -> dict[str, Any]:
+    """Write the model's part of the report and print it as a table."""
+    path = pack / REPORT
+    known: dict[str, Any] = results.read(path) if path.exists() else {}
+    known[entry.name] = {
+        "model": results.identity(entry),
+        "machine": results.machine(shipped.provider),
+        "fp32_difference": f"{difference:.1e}",
+        "shipped": asdict(shipped),
+        "compared": [asdict(candidate) for candidate in candidates],
+    }
+    results.write(path, known)
+    print(f"{entry.name}: FP32 differs from torch by {difference:.1e}")
+    for each in candidates:
+        mark = "shipped" if each == shipped else ""
+        print(
+            f"  {each.precision:12} {each.provider:25} {each.accuracy:.4f} {each.ms:8.3f} ms {each.mb:7.2f} MB {mark}"
+        )
+    return known
 
 
 def faithful(module: nn.Module, sample: Mapping[str, Tensor], entry: ModelSpec) -> tuple[onnx.ModelProto, float]:

@@ -97,7 +97,8 @@ def random_encoder(name: str, *, tiny: bool) -> tuple[nn.Module, dict[str, Tenso
             module = VoiceContract(random_classifier(config, "AudioClassification", EMOTIONS), SpeechFormat())
             sample = {"audio": torch.randn(2, SAMPLES) * 0.1}
         else:
-            module = TextHeads(AutoModel.from_config(config, attn_implementation="eager"), len(EMOTIONS))
+            body = AutoModel.from_config(config, attn_implementation="eager")  # type: ignore[no-untyped-call]
+            module = TextHeads(body, len(EMOTIONS))
             ids = torch.randint(3, config.vocab_size, (2, TOKENS))
             mask = torch.ones_like(ids)
             mask[1, TOKENS // 2 :] = 0
