@@ -41,12 +41,16 @@ def longest(corpus: Sst2, count: int) -> Sst2:
 
 
 def read(root: Path) -> tuple[Sample, ...]:
-    """Train (phrases) and dev (whole sentences, here `test`: there is no other); sentiment is no base emotion."""
+    """Train (phrases) and dev (whole sentences), which is `valid` and `test` in turn; sentiment is no base emotion.
+
+    Validation is not carved out of train, whose phrases are parts of one another.
+    """
     samples: list[Sample] = []
-    for name, split in (("train", "train"), ("dev", "test")):
+    for name, splits in (("train", ("train", "train")), ("dev", ("valid", "test"))):
         need_file(CORPUS.name, root / f"{name}.tsv", "Make train.tsv and dev.tsv with the columns sentence and label.")
         data = _load(root, name)
         for i, (text, label) in enumerate(zip(data.texts, data.labels, strict=True)):
+            split = splits[i % 2]
             samples.append(
                 Sample(f"{name}-{i}", None, LABELS[label], text=text, split=split, attributes={"language": "en"})
             )
