@@ -44,6 +44,10 @@ class Scaling(Protocol):
 
     @property
     def energy_limit(self) -> float | None: ...
+    @property
+    def typical(self) -> Sequence[Sequence[float]] | None:
+        """A row a label: the mean logits of speech of that label over many people."""
+        ...
 
 
 class HeadSpec(Protocol):
@@ -119,6 +123,7 @@ class Calibration:
         self._bias = _a_label(spec, "bias", scaling.bias, np.zeros(count))
         self._shift = self._prior_shift(spec)
         self._energy_limit = float("inf") if scaling.energy_limit is None else scaling.energy_limit
+        self.typical = _typical(spec)  # (labels, labels), for `SpeakerBaseline`
 
     def _prior_shift(self, spec: HeadSpec) -> FloatArray:
         """(8,) float32 added to log probabilities to move them from the training prior to the reference."""
@@ -132,10 +137,17 @@ class Calibration:
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
         """(8,) float32 over EMOTIONS, sums to 1, zero where not expressible. `logits`: (labels,), finite."""
-        native = softmax(logits / self._temperature * self._scale + self._bias)
-        merged: FloatArray = native @ self._merge
-        shifted = np.where(self.expressible, log_of(merged) + self._shift, -np.inf)
+        shifted = np.where(self.expressible, log_of(self.base(self.native(logits))) + self._shift, -np.inf)
         return softmax(shifted)
+
+    def native(self, logits: FloatArray) -> FloatArray:
+        """(labels,) float32 over the model's own labels, sums to 1. `logits`: (labels,), finite."""
+        return softmax(logits / self._temperature * self._scale + self._bias)
+
+    def base(self, native: FloatArray) -> FloatArray:
+        """(8,) float32 over EMOTIONS: labels of one emotion summed."""
+        merged: FloatArray = native @ self._merge
+        return merged
 
     def familiar(self, logits: FloatArray) -> bool:
         """False where the logits are unlike those of the training data."""
@@ -200,3 +212,13 @@ def _a_label(spec: HeadSpec, key: str, values: Sequence[float] | None, default: 
     if array.shape != default.shape:
         raise PackError(f"{spec.name}: calibration.{key} must have one number for each of {len(default)} labels")
     return array
+
+
+def _typical(spec: HeadSpec) -> NDArray[np.float64] | None:
+    """(labels, labels) float64. Raises `PackError` for a table that is not square over the labels."""
+    rows = spec.calibration.typical
+    if rows is None:
+        return None
+    if {len(rows), *map(len, rows)} != {len(spec.labels)}:
+        raise PackError(f"{spec.name}: calibration.typical must have {len(spec.labels)} rows of as many numbers")
+    return np.asarray(rows, dtype=np.float64)

@@ -56,6 +56,8 @@ class Calibration(_Table, frozen=True):
     """Shares of the labels that the head was trained under."""
     energy_limit: float | None = None
     """Free energy of the logits above which the input is unlike the training data."""
+    typical: tuple[tuple[float, ...], ...] | None = None
+    """A row a label: the mean logits of speech of that label over many people; see `fusion/speaker_baseline.py`."""
 
 
 class ExtraFile(_Table, frozen=True):

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sidecar.fusion.calibration import Calibration, EncodedUnit, to_prediction
 from sidecar.fusion.engagement import SpeakingBehaviour
+from sidecar.fusion.speaker_baseline import SpeakerBaseline, SpeakerOptions
 from sidecar.inference.encoder import Encoder
 from sidecar.inference.silero import SileroVad, VadStream
 from sidecar.media.audio_window import AudioWindowOptions, AudioWindows, Cut, measure
@@ -21,10 +23,14 @@ class VoiceOptions(Options, frozen=True):
 
     gate: SpeechGateOptions = SpeechGateOptions()
     window: AudioWindowOptions = AudioWindowOptions()
+    speaker: SpeakerOptions = SpeakerOptions()
 
 
 class VoiceStage:
-    """One person's voice. To be given one chunk after the other."""
+    """One person's voice. To be given one chunk after the other.
+
+    What is typical of the person is kept here and goes with the stage, of which a revoked consent makes a new one.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class VoiceStage:
         self._stream = VadStream()
         self._gate = SpeechGate(options.gate)
         self._windows = AudioWindows(self._gate, options.window)
+        self._speaker = SpeakerBaseline(calibration, options.speaker)
         self._permit: Permit | None = None
         self._begun_s = self._end_s = 0.0
 
@@ -77,6 +84,8 @@ class VoiceStage:
     async def _encode(self, cut: Cut) -> Prediction:
         window = await asyncio.to_thread(measure, cut)
         output = await self._encoder.encode(window)
+        if output.logits.shape == (self._calibration.labels,):
+            output = replace(output, logits=self._speaker.adjust(output.logits))
         unit = EncodedUnit(
             Modality.VOICE, window.quality, window.cues, window.media_to_s, window.arrived_s, window.permit
         )

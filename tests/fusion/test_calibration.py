@@ -25,6 +25,7 @@ class Scaling:
     bias: Sequence[float] | None = None
     prior: Sequence[float] | None = None
     energy_limit: float | None = None
+    typical: Sequence[Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
