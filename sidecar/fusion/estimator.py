@@ -7,7 +7,8 @@ from msgspec import field
 from sidecar.fusion.abstention import AbstentionOptions, judge
 from sidecar.fusion.alignment import Alignment, AlignmentOptions, Evidence
 from sidecar.fusion.baseline import Baseline, BaselineOptions
-from sidecar.fusion.engagement import SpeakingBehaviour, score
+from sidecar.fusion.engagement import SpeakingBehaviour
+from sidecar.fusion.engagement_head import RuleScorer, Scorer
 from sidecar.fusion.late import Fusion, FusionOptions, ProductOfExperts
 from sidecar.types import FusedEstimate, Modality, ModalityEvidence, Options, Permit, Prediction
 
@@ -24,10 +25,11 @@ class EstimatorOptions(Options, frozen=True):
 class Estimator:
     """Alignment, fusion, rules and abstention of one participant. Not thread-safe; no I/O."""
 
-    def __init__(self, options: EstimatorOptions, fusion: Fusion | None = None) -> None:
+    def __init__(self, options: EstimatorOptions, fusion: Fusion | None = None, scorer: Scorer | None = None) -> None:
         self._options = options
         self._alignment = Alignment(options.alignment)
         self._fusion = fusion or ProductOfExperts(options.fusion)
+        self._scorer = scorer or RuleScorer()
         self._brow = Baseline(options.baseline)
 
     def add(self, prediction: Prediction) -> None:
@@ -41,6 +43,7 @@ class Estimator:
     def clear(self, modality: Modality) -> None:
         """Forget all of a modality, what is usual for the person included. Idempotent."""
         self._alignment.clear(modality)
+        self._scorer.clear()
         if modality is Modality.FACE:
             self._brow = Baseline(self._options.baseline)
 
@@ -50,7 +53,8 @@ class Estimator:
         if not evidence:
             return None
         fused = self._fusion.fuse(evidence)
-        scores = score(fused.emotions, fused.affect, self._face_cues(evidence, media_time_s), speaking)
+        cues = self._face_cues(evidence, media_time_s)
+        scores = self._scorer.score(media_time_s, fused.emotions, fused.affect, cues, speaking)
         judgement = judge(fused, evidence, scores.turned_away, self._options.abstention)
         shares = fused.shares
         return FusedEstimate(
