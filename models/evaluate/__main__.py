@@ -1,6 +1,6 @@
-"""Recomputes the figures of the weights into `models/results/`: `python -m models.evaluate [face] [voice] [text]`.
+"""Recomputes the figures of the weights into `models/results/`: `python -m models.evaluate [face|voice|text|fusion]`.
 
-    python -m models.evaluate                             # every encoder of the default pack
+    python -m models.evaluate                             # every encoder of the default pack, and their fusion
     python -m models.evaluate voice --check               # compare with the committed results; 1 where they differ
     python -m models.evaluate --pack DIR --results DIR    # another pack: a folder with a manifest.toml
     python -m models.evaluate face --pictures DIR         # confusion, reliability, coverage, robustness as PNG
@@ -12,11 +12,12 @@ and needs the corpora (`SIDECAR_DATA`).
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from models.evaluate import face, text, voice
+from models.evaluate import face, fusion, text, voice
 from models.evaluate.encoders import encoders, open_model
 from models.evaluate.pictures import draw
 from models.evaluate.report import Report, tables
@@ -25,22 +26,21 @@ from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import ModelSpec
 from sidecar.types import Modality
 
+FUSION: Final = "fusion"
+PARTS: Final = (*(modality.value for modality in Modality), FUSION)
 KEPT: Final = ("shipped", "compared")
 """What the recipes note in a results file beside the figures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done or alike, 1 a difference."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := set(options.part) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     folder = options.results or options.pack / "results"
-    alike = True
-    for modality in options.modality or list(Modality):
-        known = encoders(modality, options.pack)
-        if not known:
-            print(f"{options.pack}: no {modality} encoder", file=sys.stderr)
-        for spec in known:
-            alike &= _one(spec, folder / f"{modality if spec is known[0] else spec.name}.json", options)
-    return 0 if alike else 1
+    alike = [_one(name, make, folder, options) for name, make in _results(options)]
+    return 0 if all(alike) else 1
 
 
 def evaluate(spec: ModelSpec, pack: Path = PACK, *, timed: bool = True) -> dict[str, Any]:
@@ -51,22 +51,37 @@ def evaluate(spec: ModelSpec, pack: Path = PACK, *, timed: bool = True) -> dict[
     return tables(_report(model, pack), model, timings)
 
 
-def _one(spec: ModelSpec, path: Path, options: argparse.Namespace) -> bool:
+def _results(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Names of the results asked for, and what makes each."""
+    for part in options.part or PARTS:
+        if part == FUSION:
+            yield part, partial(fusion.result, options.pack, {})
+            continue
+        known = encoders(Modality(part), options.pack)
+        if not known:
+            print(f"{options.pack}: no {part} encoder", file=sys.stderr)
+        for spec in known:
+            name = part if spec is known[0] else spec.name
+            yield name, partial(evaluate, spec, options.pack, timed=not options.check)
+
+
+def _one(name: str, make: Callable[[], dict[str, Any]], folder: Path, options: argparse.Namespace) -> bool:
     """Write or compare one file; False where it differs."""
+    path = folder / f"{name}.json"
     committed = read(path) if options.check else {}
-    result = evaluate(spec, options.pack, timed=not options.check)
-    if options.pictures:
-        draw(result, options.pictures / path.stem)
+    result = make()
+    if options.pictures and "heads" in result:
+        draw(result, options.pictures / name)
     if options.check:
         found = differences(committed, result)
         print("\n".join([f"{path}: {'differs' if found else 'the same again'}", *(f"  {line}" for line in found)]))
         return not found
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    write(path, {**{key: before[key] for key in KEPT if key in before}, **result})
-    print(f"{path}: {spec.title}")
-    for name, value in result["figures"].items():
-        low, high = result["intervals"].get(name, (None, None))
-        print(f"  {name:32} {value:7.4f}" + (f"   {low:.3f}-{high:.3f}" if low is not None else ""))
+    write(path, result | {key: before[key] for key in KEPT if key in before})
+    print(path)
+    for figure, value in result["figures"].items():
+        low, high = result.get("intervals", {}).get(figure, (None, None))
+        print(f"  {figure:32} {value:7.4f}" + (f"   {low:.3f} to {high:.3f}" if low is not None else ""))
     return True
 
 
