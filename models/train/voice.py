@@ -1,64 +1,101 @@
-"""Trains the voice head on frozen Whisper statistics: `python -m models.train.voice`.
+"""Trains a voice encoder: `python -m models.train.voice --recipe voice-whisper-head`.
 
-A quarter of an hour of one core for the statistics, which `.cache/voice` keeps, and two minutes for the head. RAVDESS
-actors 01-14 and seven speakers of nEMO, scored on the others, show what it reaches and calibrate it; the published head
-is then fitted anew with the validation speakers too (RAVDESS 01-17, all of nEMO), for as many epochs and under the same
-temperature.
-RAVDESS actors 18-20 and EmoDB are never trained on.
+The default recipe fits a head on Whisper-tiny's early layers, which stay as they are: a quarter of an hour of one core
+for their statistics, which `.cache/voice` keeps, and a minute for the head. It publishes into the repository's pack.
+
+    python -m models.train.voice --corpus folder:/my/clips --pack my-pack
+    sidecar analyze CALL.mp4 --consent voice --pack my-pack
+
+trains the same on one's own clips (a folder for each class, see `models/datasets/folder.py`) and leaves a whole pack.
+Several `--corpus` are learned together: `--corpus ravdess --corpus nemo --corpus folder:/my/clips`. All of a network
+learns under the recipes that say so:
+
+    python -m models.train.voice --recipe voice-wavlm-finetune --checkpoint FOLDER --out runs/a --pack runs/a/pack
+
+FOLDER is what `hf download OWNER/NAME --local-dir FOLDER` leaves. Stopped, it goes on with `--resume`.
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 
-from models.train.voice_cases import VoiceCase, load, targets, weights
-from models.train.voice_features import features, statistics_model
-from models.train.voice_head import Examples, fit, recall, temperature
-from models.train.voice_model import DEPTH, VoiceModel
-from models.train.voice_publish import ENTRY, publish_voice
-from models.train.whisper_encoder import WhisperEncoder
-from sidecar.inference.local import OrtModel
+from models.datasets.corpus import CorpusError
+from models.evaluate import voice as evaluation
+from models.evaluate.answers import figures
+from models.evaluate.encoders import encoder, open_model
+from models.export import PACK
+from models.train import voice_bilstm, voice_cnn, voice_hub
+from models.train.hub import CheckpointError
+from models.train.loop import TrainingDiverged
+from models.train.recipe import Recipe, RecipeError, read_recipe
+from models.train.voice_cases import Material, assemble
+from models.train.voice_egemaps import train_egemaps
+from models.train.voice_frozen import FROZEN, train_frozen
+from models.train.voice_network import Maker
+from models.train.voice_publish import keep_figures
+from models.train.voice_task import train_network
+from sidecar.types import Modality
 
-CACHE: Final = Path(__file__).parents[2] / ".cache" / "voice"
-VIEWS: Final = {"ravdess": ((0, 1, 2, 3),), "nemo": ((0, 2), (0, 1))}
-"""The views that the clips of a corpus give, in turn: nEMO, which is four times as large, gives fewer."""
+OUT: Final = Path(__file__).parents[2] / ".cache" / "voice"
+NETWORKS: Final[Mapping[str, Maker]] = {
+    "log-mel-cnn": voice_cnn.make,
+    "bilstm-attention": voice_bilstm.make,
+    **dict.fromkeys(voice_hub.FAMILIES, voice_hub.make),
+}
 
 
-def main() -> None:
-    """Statistics, validation, final fit, publication."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=16)
+def train(recipe: Recipe, material: Material, out: Path, pack: Path, *, resume: bool = False) -> str | None:
+    """Follow the recipe and publish; the name in the manifest, or None where nothing can be published.
+
+    Raises `RecipeError`, `CheckpointError`, `TrainingDiverged`.
+    """
+    if recipe.architecture == "egemaps-svm":
+        train_egemaps(recipe, material, out)
+        return None
+    if recipe.architecture in FROZEN:
+        return train_frozen(recipe, material, out, pack).name
+    if recipe.architecture not in NETWORKS:
+        known = ", ".join(sorted((*NETWORKS, *FROZEN, "egemaps-svm")))
+        raise RecipeError(f"recipe {recipe.name}: no voice architecture {recipe.architecture!r}; there are {known}")
+    return train_network(recipe, NETWORKS[recipe.architecture], material, out, pack, resume=resume).name
+
+
+def figures_of(name: str, pack: Path) -> dict[str, float]:
+    """Every figure of the evaluation, of the file as published."""
+    model = open_model(encoder(Modality.VOICE, pack, name), pack)
+    heads = [head for way in evaluation.WAYS for head in evaluation.heads(model, way)]
+    return {figure: value for head in heads for figure, value in figures(head).items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 where the recipe cannot be followed, with the reason."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="voice-whisper-head", help="name in models/train/recipes, or a .toml file")
+    parser.add_argument("--corpus", action="append", help="instead of the recipe's corpora; may be given again")
+    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
+    parser.add_argument("--epochs", type=int, help="train so long instead")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of checkpoints, curves and cached statistics")
+    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-
-    encoder = WhisperEncoder.pretrained(DEPTH)
-    model = statistics_model(encoder, ENTRY)
-    training, validation = load("train"), load("valid")
-    tried = fit(examples(model, training), options.epochs)
-    for corpus in VIEWS:
-        held_out = examples(model, [case for case in validation if case.corpus == corpus])
-        print(f"{corpus}, validation speakers: UAR {recall(tried, held_out):.3f}")
-    calibrated = temperature(tried, examples(model, validation))
-    everybody = examples(model, training) + examples(model, validation)
-    head = fit(everybody, options.epochs)
-    publish_voice(VoiceModel(encoder, head), calibrated, everybody.prior())
-
-
-def examples(model: OrtModel, cases: Sequence[VoiceCase]) -> Examples:
-    """All views of the cases, balanced."""
-    parts: list[tuple[Sequence[VoiceCase], int]] = []
-    for corpus, turns in VIEWS.items():
-        mine = [case for case in cases if case.corpus == corpus]
-        parts += [(mine[i :: len(turns)], view) for i, views in enumerate(turns) for view in views]
-    shown = [case for part, _ in parts for case in part]
-    statistics = [features(model, part, view, CACHE) for part, view in parts if part]
-    return Examples(np.concatenate(statistics), targets(shown), weights(shown))
+    try:
+        recipe = read_recipe(options.recipe, "voice").told(options.corpus, options.checkpoint, options.epochs)
+        if options.corpus and options.pack == PACK:
+            raise RecipeError("with --corpus say --pack DIR: the repository's own pack is for its own recipes")
+        name = train(recipe, assemble(recipe.corpora), options.out, options.pack, resume=options.resume)
+    except (CheckpointError, CorpusError, RecipeError, TrainingDiverged) as error:
+        print(f"models.train.voice: {error}", file=sys.stderr)
+        return 1
+    if name is not None and not options.corpus:
+        keep_figures(name, figures_of(name, options.pack), options.pack)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

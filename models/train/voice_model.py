@@ -1,46 +1,44 @@
-"""The voice model as published: the frozen encoder, the corpus' scale and a small head."""
-
-from typing import Final
+"""The voice model as published: a frozen encoder's pooled statistics and a linear head on them."""
 
 import torch
 from torch import Tensor, nn
 
-from models.train.whisper_encoder import STATISTICS, WIDTH, WhisperEncoder
+from models.train.whisper_encoder import STATISTICS, WIDTH
 
-DEPTH: Final = 3
-FEATURES: Final = DEPTH * STATISTICS * WIDTH
-EMBEDDING: Final = 256
+DEPTH = 3
+FEATURES = DEPTH * STATISTICS * WIDTH
+EMBEDDING = 256
 
 
 class VoiceHead(nn.Module):
-    """(batch, 3456) pooled statistics -> `logits` (batch, labels), `embedding` (batch, 256)."""
+    """(batch, 3456) pooled statistics -> `logits` (batch, labels), `embedding` (batch, 256).
+
+    The embedding is the statistics' first principal components; the logits are linear in all of them.
+    """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, labels: int, dropout: float = 0.5) -> None:
+    def __init__(self, labels: int, features: int = FEATURES, embedding: int = EMBEDDING) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(FEATURES))
-        self.register_buffer("deviation", torch.ones(FEATURES))
-        self.dropout = nn.Dropout(dropout)
-        self.narrow = nn.Linear(FEATURES, EMBEDDING)
-        self.classify = nn.Linear(EMBEDDING, labels)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.narrow = nn.Linear(features, embedding, bias=False)
+        self.classify = nn.Linear(features, labels)
 
-    def fit_scale(self, features: Tensor) -> None:
-        """Standardise as these (n, 3456) have it."""
-        self.mean.copy_(features.mean(0))
-        self.deviation.copy_(features.std(0).clamp_min(1e-4))
+    def standard(self, features: Tensor) -> Tensor:
+        """Of mean 0 and deviation 1 over the training."""
+        return (features - self.mean) / self.deviation
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        standard = self.dropout((features - self.mean) / self.deviation)
-        embedding = torch.tanh(self.narrow(standard))
-        return self.classify(self.dropout(embedding)), embedding
+        standard = self.standard(features)
+        return self.classify(standard), self.narrow(standard)
 
 
 class VoiceModel(nn.Module):
     """`audio` (batch, 48000) float32, 16 kHz -> `logits` (batch, labels), `embedding` (batch, 256)."""
 
-    def __init__(self, encoder: WhisperEncoder, head: VoiceHead) -> None:
+    def __init__(self, encoder: nn.Module, head: VoiceHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head

@@ -1,5 +1,7 @@
-"""Puts the trained voice model in the pack."""
+"""Puts a trained voice model in a pack."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -7,65 +9,97 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from models.evaluate import voice as evaluation
-from models.export import PACK, UNKNOWN_SHA256, publish, record
-from models.train.voice_cases import LABELS, TO_BASE
-from models.train.voice_model import EMBEDDING, VoiceModel
+from models.datasets.corpus import Corpus
+from models.export import PACK, Precision, prefer, publish, record
+from models.train.hub_entry import contract_entry
+from models.train.own_pack import begin_pack
+from models.train.voice_cases import Material
 from models.train.whisper_encoder import SAMPLES
-from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec
+from sidecar.inference.manifest import Calibration, ModelSpec
 from sidecar.types import Modality
 
-ENTRY: Final = ModelSpec(
-    name=evaluation.NAME,
-    version="0.1.0",
-    modality=Modality.VOICE,
-    role="encoder",
-    file="weights/voice-whisper.onnx",
-    sha256=UNKNOWN_SHA256,
-    source="repository",
-    recipe="python -m models.train.voice",
-    licence="CC BY-NC-SA 4.0 (RAVDESS, nEMO); encoder: Whisper tiny.en, MIT",
-    commercial=False,
-    trained_on=(
-        "RAVDESS speech, actors 01-17 (Livingstone and Russo, PLoS ONE 2018)",
-        "nEMO (Christop, LREC-COLING 2024)",
-    ),
-    input=(InputSpec(name="audio", shape=("batch", SAMPLES), type="float32", units="16 kHz mono, -1..1"),),
-    output=(
-        OutputSpec(name="logits", shape=("batch", len(LABELS)), units="before softmax"),
-        OutputSpec(name="embedding", shape=("batch", EMBEDDING), units="none"),
-    ),
-    preprocess=(
-        "3 s of 16 kHz mono, float32 in -1..1, as they are: no gain, no pre-emphasis. Longer: the middle 48000 "
-        "samples; shorter: zeros on both sides, equally many. The log-mel spectrogram is inside the graph."
-    ),
-    labels=LABELS,
-    map=TO_BASE,
+SPEAKER: Final = (
+    " Beside the graph, the sidecar takes off what is one person's own from the logits, window after window, by "
+    "`calibration.typical`: see sidecar/fusion/speaker_baseline.py. Figures without `_speaker` are without it."
 )
 
 
-def publish_voice(model: VoiceModel, temperature: float, prior: NDArray[np.float64], pack: Path = PACK) -> ModelSpec:
-    """Publish with calibration and test figures.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a network cannot tell of itself."""
 
-    Whisper's weights come as FP16, so FP16 storage loses nothing of them; the arithmetic stays FP32. The Fourier and
-    mel matrices are kept whole, since a thousandth of a loud band would drown a quiet one. Static INT8 was tried: on
-    OpenVINO slower than this (28 ms of a core a window, not 22), and two points worse on RAVDESS.
+    name: str
+    recipe: str
+    """The command that makes it."""
+    encoder_licence: str = ""
+    """Of the weights it started from; empty where it started from nothing."""
+    version: str = "0.2.0"
+
+
+def voice_entry(
+    module: nn.Module, material: Material, origin: Origin, calibration: Calibration, *, notes: str = ""
+) -> ModelSpec:
+    """The manifest's entry for `module`, without a digest; `notes` go behind what is said of its input."""
+    licences = dict.fromkeys(f"{corpus.licence} ({corpus.name})" for corpus in material.corpora)
+    started = (f"encoder: {origin.encoder_licence}",) if origin.encoder_licence else ()
+    entry: ModelSpec = contract_entry(
+        Modality.VOICE,
+        module,
+        sample(),
+        material.labels,
+        name=origin.name,
+        version=origin.version,
+        recipe=origin.recipe,
+        licence="; ".join((*licences, *started)),
+        commercial=all(corpus.commercial for corpus in material.corpora),
+        trained_on=tuple(_told(corpus) for corpus in material.corpora),
+        map=material.to_base,
+        calibration=calibration,
+    )
+    return msgspec.structs.replace(entry, preprocess=entry.preprocess + notes)
+
+
+def publish_voice(
+    module: nn.Module, entry: ModelSpec, pack: Path = PACK, *, precision: Precision = "fp16"
+) -> ModelSpec:
+    """Into the repository's pack, or first of its kind in one of one's own.
+
+    Whisper's weights come as FP16, so FP16 storage loses nothing of them; the arithmetic stays FP32. Fourier, mel and
+    waveform filters are kept whole, since a thousandth of a loud band would drown a quiet one. Static INT8 was tried:
+    on OpenVINO slower than this (28 ms of a core a window, not 22), and two points worse on RAVDESS.
     """
-    calibration = Calibration(temperature=temperature, prior=tuple(round(float(share), 5) for share in prior))
-    entry = msgspec.structs.replace(ENTRY, calibration=calibration)
-    sample = {"audio": torch.from_numpy(speech_like())}
-    kept = ("encoder.log_mel.waves", "encoder.log_mel.filters")
-    entry = publish(model, sample, entry, precision="fp16", exclude=kept, pack=pack)
-    figures = evaluation.evaluate(pack)
-    return record(entry.name, pack, metrics={name: round(value, 4) for name, value in figures.items()})
+    begin_pack(pack)
+    names = ("log_mel.waves", "log_mel.filters", "front_end.filters.weight")
+    kept = [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name.endswith(names)]
+    exclude = kept if precision == "fp16" else ()
+    entry = publish(module, sample(), entry, precision=precision, exclude=exclude, pack=pack)
+    if pack != PACK:
+        prefer(entry.name, pack)
+    return entry
+
+
+def keep_figures(name: str, figures: Mapping[str, float], pack: Path = PACK) -> None:
+    """In the entry's `metrics`."""
+    record(name, pack, metrics={key: round(value, 4) for key, value in figures.items()})
+
+
+def sample(count: int = 2) -> dict[str, torch.Tensor]:
+    """`audio` (count, 48000): seeded syllables of pulses in noise, to compare the graph with torch on."""
+    return {"audio": torch.from_numpy(speech_like(count))}
 
 
 def speech_like(count: int = 2) -> NDArray[np.float32]:
-    """(count, 48000): seeded syllables of pulses in noise, to compare the graph with torch on."""
+    """(count, 48000) of -1..1."""
     random = np.random.default_rng(0)
     time_s = np.arange(SAMPLES) / 16_000
     pitch_hz = random.uniform(100, 250, (count, 1))
     voiced = np.sign(np.sin(2 * np.pi * pitch_hz * time_s)) * (np.sin(2 * np.pi * 4 * time_s) > 0)
     audio: NDArray[np.float32] = (0.1 * voiced + random.normal(0, 0.01, (count, SAMPLES))).astype(np.float32)
     return audio
+
+
+def _told(corpus: Corpus) -> str:
+    part = "actors 01-17" if corpus.name == "ravdess" else "all but its test speakers"
+    return f"{corpus.name}, {part} ({corpus.citation})"

@@ -1,17 +1,29 @@
 """Three ways to cut 3 s out of a clip: as recorded, inside continuous speech, and that as a call delivers it."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from models.datasets.speech import SpeechClip
 from models.train.call_audio import Random, Samples, centred, degraded, live_window
 
 
-def as_recorded(clip: SpeechClip) -> Samples:
+class Spoken(Protocol):
+    """A clip of one person's speech in one emotion."""
+
+    @property
+    def speaker(self) -> str: ...
+    @property
+    def emotion(self) -> str: ...
+    def samples(self) -> Samples:
+        """(samples,) float32, 16 kHz mono, -1..1."""
+        ...
+
+
+def as_recorded(clip: Spoken) -> Samples:
     """(48000,) the middle of the clip, silence before and after the sentence included."""
     return centred(clip.samples())
 
 
-def in_speech(clip: SpeechClip, clips: Sequence[SpeechClip], random: Random) -> Samples:
+def in_speech(clip: Spoken, clips: Sequence[Spoken], random: Random) -> Samples:
     """(48000,) anywhere inside speech: the clip, and mostly one more by the same person in the same emotion."""
     alike = [other for other in clips if (other.speaker, other.emotion) == (clip.speaker, clip.emotion)]
     companion = alike[random.integers(len(alike))]
@@ -19,6 +31,6 @@ def in_speech(clip: SpeechClip, clips: Sequence[SpeechClip], random: Random) -> 
     return live_window([part.samples() for part in joined], random)
 
 
-def in_a_call(clip: SpeechClip, clips: Sequence[SpeechClip], random: Random) -> Samples:
+def in_a_call(clip: Spoken, clips: Sequence[Spoken], random: Random) -> Samples:
     """(48000,) the same after a room, noise, a telephone, another level or Opus, by chance."""
     return degraded(in_speech(clip, clips, random), random)

@@ -1,15 +1,19 @@
 """The voice corpora as loaded, on the real files; the cases of training; and what makes a clip sound like a call."""
 
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-pytest.importorskip("soundfile", reason="needs the extra `train`")
+soundfile = pytest.importorskip("soundfile", reason="needs the extra `train`")
 
-from models.datasets import data_root, emodb, nemo, ravdess
-from models.datasets.speech import SpeechClip
-from models.train import call_audio, voice_cases
-from models.train.voice_windows import as_recorded, in_a_call, in_speech
-from sidecar.types import EMOTIONS
+from models.datasets import data_root, emodb, nemo, ravdess  # noqa: E402
+from models.datasets.corpus import CorpusError  # noqa: E402
+from models.train import call_audio, voice_cases  # noqa: E402
+from models.train.voice_windows import as_recorded, in_a_call, in_speech  # noqa: E402
+from sidecar.types import EMOTIONS  # noqa: E402
 
 needs_data = pytest.mark.skipif(
     not (data_root() / "voice").is_dir(), reason="the voice corpora are absent: set SIDECAR_DATA"
@@ -52,7 +56,8 @@ def test_emodb_and_nemo_name_speakers_and_emotions() -> None:
 
 @needs_data
 def test_cases_keep_test_speakers_and_emodb_out_and_validation_apart() -> None:
-    train, valid = voice_cases.load("train"), voice_cases.load("valid")
+    material = voice_cases.assemble(("ravdess", "nemo"))
+    train, valid = material.train, material.valid
     speakers = [{(case.corpus, case.clip.speaker) for case in cases} for cases in (train, valid)]
     assert not speakers[0] & speakers[1]
     assert {corpus for corpus, _ in speakers[0] | speakers[1]} == {"ravdess", "nemo"}
@@ -62,7 +67,7 @@ def test_cases_keep_test_speakers_and_emodb_out_and_validation_apart() -> None:
 
 @needs_data
 def test_weights_balance_corpora_and_emotions() -> None:
-    cases = voice_cases.load("train")
+    cases = voice_cases.assemble(("ravdess", "nemo")).train
     weights = voice_cases.weights(cases)
     english = np.array([case.corpus == "ravdess" for case in cases])
     angry = np.array([case.labels == ("angry",) for case in cases])
@@ -88,16 +93,42 @@ def test_windows_are_cut_out_of_the_same_persons_speech() -> None:
         np.testing.assert_array_equal(call, in_a_call(clip, clips, np.random.default_rng(seed)))
 
 
-def test_every_label_has_a_base_emotion() -> None:
-    assert set(voice_cases.TO_BASE) == set(voice_cases.LABELS)
-    assert set(voice_cases.TO_BASE.values()) == set(EMOTIONS) - {"contempt"}
-    assert set(voice_cases.NEMO_LABELS) == set(nemo.LABELS)
+def clips_of(root: Path, *classes: str, people: Sequence[str] = ("ann", "ben", "cy")) -> str:
+    """A corpus of one's own: three people, two clips of each class by each."""
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for person, i in product(people, range(2)):
+            noise = np.random.default_rng([number, i, *person.encode()]).normal(0, 0.02, 16_000)
+            soundfile.write(root / name / f"{person}_{i}.wav", tone(1, 0.1 * (1 + number)) + noise, 16_000)
+    return f"folder:{root}"
 
 
-def test_targets_allow_each_label_of_a_case() -> None:
-    clip = SpeechClip(data_root() / "absent.opus", "XX", "neutral")
-    (target,) = voice_cases.targets([voice_cases.VoiceCase(clip, "nemo", voice_cases.NEMO_LABELS["neutral"])])
-    assert [label for label, right in zip(voice_cases.LABELS, target, strict=True) if right] == ["neutral", "calm"]
+def test_a_folder_of_ones_own_teaches_its_own_emotions(tmp_path: Path) -> None:
+    material = voice_cases.assemble((clips_of(tmp_path / "clips", "angry", "neutral"),))
+    assert material.labels == ("neutral", "anger")
+    assert {case.labels for case in material.train} == {("anger",), ("neutral",)}
+    people = [{case.clip.speaker for case in cases} for cases in (material.train, material.valid)]
+    assert people[0].isdisjoint(people[1])
+    np.testing.assert_array_equal(voice_cases.targets(material.valid, material.labels).sum(1), 1)
+
+
+@needs_data
+def test_where_ravdess_learns_with_others_neutral_may_be_calm() -> None:
+    material = voice_cases.assemble(("ravdess", "nemo"))
+    assert material.labels == ravdess.LABELS
+    assert set(material.to_base.values()) == set(EMOTIONS) - {"contempt"}
+    said = {case.clip.emotion: case.labels for case in material.train if case.corpus == "nemo"}
+    assert said["neutral"] == ("neutral", "calm")
+    assert said["surprised"] == ("surprised",)
+
+
+def test_a_class_without_clips_on_one_side_is_named(tmp_path: Path) -> None:
+    reference = clips_of(tmp_path, "angry", "neutral")
+    clips_of(tmp_path, "sad", people=("ann",))
+    with pytest.raises(CorpusError, match=r"no clip of sadness in the (train|valid) split"):
+        voice_cases.assemble((reference,))
+    with pytest.raises(CorpusError, match="modality voice"):
+        voice_cases.assemble(("ferplus",))
 
 
 def test_centred_pads_and_cuts_equally() -> None:

@@ -1,0 +1,74 @@
+"""Recipes whose encoder stays as it is: statistics of every clip once, then a head on them in seconds.
+
+What the head reaches is shown and calibrated with the validation speakers left out; the published one is fitted anew
+with them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from torch import nn
+
+from models.export import PACK
+from models.train.recipe import Recipe
+from models.train.voice_calibration import calibrate
+from models.train.voice_cases import Material
+from models.train.voice_distil import trained_front_end
+from models.train.voice_features import statistics
+from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall
+from models.train.voice_model import DEPTH, VoiceModel
+from models.train.voice_network import options_of
+from models.train.voice_publish import SPEAKER, Origin, publish_voice, voice_entry
+from models.train.wav2vec2_compact import CompactWav2Vec2
+from models.train.whisper_encoder import WhisperEncoder
+from sidecar.inference.manifest import ModelSpec
+
+WHISPER: Final = "Whisper tiny.en, MIT"
+
+
+def whisper() -> nn.Module:
+    """Whisper-tiny's first layers on its own log-mel spectrogram."""
+    return WhisperEncoder.pretrained(DEPTH)
+
+
+def wav2vec2() -> nn.Module:
+    """The same layers on a waveform front end. Raises FileNotFoundError before `models.train.voice_distil` has run."""
+    return CompactWav2Vec2(trained_front_end(), WhisperEncoder.pretrained(DEPTH)).eval()
+
+
+FROZEN: Final[dict[str, tuple[str, Callable[[], nn.Module]]]] = {
+    "whisper-head": ("voice-whisper", whisper),
+    "wav2vec2-compact": ("voice-wav2vec2", wav2vec2),
+}
+"""Architecture to the model's name in the manifest and its encoder."""
+
+
+def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PACK) -> ModelSpec:
+    """Statistics, validation, calibration, final fit, publication."""
+    options: HeadOptions = options_of(recipe, HeadOptions)
+    name, make = FROZEN[recipe.architecture]
+    encoder = make()
+    known = statistics(encoder, name, _cache(recipe, out))
+    training = known.examples(material.train, material.labels)
+    held_out = known.examples(material.valid, material.labels)
+    tried = logits_of(fit(training, options), held_out)
+    _tell(tried, held_out)
+    calibration = calibrate(tried, held_out.targets, held_out.weights, training.prior())
+    everybody = known.examples((*material.train, *material.valid), material.labels)
+    model = VoiceModel(encoder, fit(everybody, options))
+    origin = Origin(name, f"python -m models.train.voice --recipe {recipe.name}", WHISPER)
+    entry = voice_entry(model, material, origin, calibration, notes=SPEAKER)
+    return publish_voice(model, entry, pack)
+
+
+def _cache(recipe: Recipe, out: Path) -> Path:
+    """Each encoder has its own; the default's lies in `out` itself."""
+    return out if recipe.architecture == "whisper-head" else out / recipe.architecture
+
+
+def _tell(logits: np.ndarray, examples: Examples) -> None:
+    for corpus in np.unique(examples.corpora):
+        rows = examples.corpora == corpus
+        print(f"{corpus}, validation speakers: UAR {recall(logits[rows], examples.targets[rows]):.3f}")
