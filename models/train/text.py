@@ -1,37 +1,83 @@
-"""Fine-tunes MiniLM for sentiment, affect and emotions: `python -m models.train.text`.
+"""Trains a text encoder: `python -m models.train.text --recipe text-minilm`.
 
-About half an hour on one free core. Stopped, it goes on from its last checkpoint in `.cache/text`.
+The default recipe fine-tunes MiniLM for sentiment, affect and emotions, on one core in under an hour, and publishes
+into the repository's pack. Stopped, it goes on from its last checkpoint in `--out`. Another network, from a folder
+in the hub's layout:
 
-The committed weights are step 1800 of 1957: a run planned for 2 epochs was shortened to 1.4 at step 1600, and
-stopped while its learning rate was at a twelfth of the peak.
+    python -m models.train.text --recipe text-distilroberta --checkpoint FOLDER --out runs/words --pack runs/words/pack
+
+leaves a whole pack that `sidecar analyze --pack` runs.
+
+How the committed weights came about: of the first stage of `text-minilm`, planned for 2 epochs and shortened to 1.4 at
+step 1600, they saw 1800 of 1957 steps, when its rate was at a twelfth of the peak; the second stage ran in full.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, TypeVar
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.datasets import meld
 from models.evaluate import text as evaluation
-from models.evaluate.text_scores import Predict, TextOutputs, score_sst2
+from models.evaluate.encoders import open_model
+from models.evaluate.metrics import weighted_f1
+from models.evaluate.text_scores import Predict, TextOutputs
 from models.export import PACK, record
+from models.train.hub import open_checkpoint
+from models.train.hub_contract import TextHeads
+from models.train.loop import fit
+from models.train.own_pack import begin_pack
+from models.train.recipe import Recipe, RecipeError, read_recipe
 from models.train.text_cache import BATCH, hidden_states
-from models.train.text_calibration import fit_temperature, label_prior
-from models.train.text_cases import assemble
-from models.train.text_loop import train
+from models.train.text_calibration import (
+    cool_sentiment,
+    fit_emotion_temperature,
+    fit_sentiment_temperature,
+    label_prior,
+)
+from models.train.text_cases import CORPORA, assemble
+from models.train.text_hub import HubOptions, TextTask, build
+from models.train.text_loop import Material, Stage, Validate, train
+from models.train.text_losses import TextLoss
 from models.train.text_model import TextModel, load_tokenizer
-from models.train.text_publish import NAME, publish_text
+from models.train.text_publish import entry_for, publish_text, without_others
 from sidecar.inference.manifest import Calibration
+from sidecar.types import EMOTIONS, Options
 
-VERSION: Final = "1.0.0"
-CACHE: Final = Path(__file__).parents[2] / ".cache" / "text"
+OUT: Final = Path(__file__).parents[2] / ".cache" / "text"
+
+Kind = TypeVar("Kind")
 
 
-def predictor(model: TextModel, tokenizer: Tokenizer) -> Predict:
+class MinilmOptions(Options, frozen=True):
+    """The `[options]` table of a recipe of architecture `minilm`."""
+
+    stages: tuple[Stage, ...]
+    frozen_layers: int = 3
+    sst2_phrases: int = 28_000
+    blend: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Share of the last stage's weights in those that are shipped; the rest are those of the stage before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a recipe leaves, before it is calibrated."""
+
+    model: TextModel | TextHeads
+    tokenizer: Tokenizer
+    prior: tuple[float, ...]
+    """Shares of the labels in the last of the training."""
+
+
+def predictor(model: nn.Module, tokenizer: Tokenizer) -> Predict:
     """The torch model as evaluation calls it."""
 
     @torch.no_grad()
@@ -49,32 +95,107 @@ def predictor(model: TextModel, tokenizer: Tokenizer) -> Predict:
     return predict
 
 
+def train_minilm(recipe: Recipe, out: Path) -> Trained:
+    """Stage after stage. Raises `RecipeError`, `TrainingDiverged`."""
+    options = options_of(recipe, MinilmOptions)
+    cases = assemble("train", options.sst2_phrases, recipe.corpora)
+    tokenizer, model = load_tokenizer(), TextModel.pretrained(options.frozen_layers)
+    hidden = hidden_states(model, tokenizer, cases.texts, out)
+    material = Material(hidden, cases, TextLoss(cases, recipe.loss))
+    for stage in options.stages:
+        train(model, material, stage, out / f"{recipe.name}-{stage.name}.pt", _watch(tokenizer))
+    if options.blend < 1:
+        blend(model, out / f"{recipe.name}-{options.stages[-2].name}.pt", options.blend)
+    repeat = np.array([options.stages[-1].repeat.get(CORPORA[i], 0.0) for i in cases.corpus])
+    return Trained(model, tokenizer, label_prior(cases, repeat))
+
+
+def blend(model: nn.Module, earlier: Path, share: float) -> None:
+    """Replace the weights by `share` of them and the rest of an earlier checkpoint's.
+
+    Keeps what a fine-tuning taught and gives back some of what it cost (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022).
+    """
+    before, now = torch.load(earlier)["model"], model.state_dict()
+    model.load_state_dict(
+        {
+            name: torch.lerp(before[name], value, share) if value.is_floating_point() else value
+            for name, value in now.items()
+        }
+    )
+
+
+def train_hub(recipe: Recipe, out: Path, *, resume: bool) -> Trained:
+    """All of a checkpoint's network. Raises `CheckpointError`, `RecipeError`, `TrainingDiverged`."""
+    if recipe.checkpoint is None:
+        raise RecipeError(f"{recipe.name} starts from a checkpoint: --checkpoint FOLDER, as `hf download` leaves it")
+    options, schedule = options_of(recipe, HubOptions), recipe.scheduled()
+    torch.manual_seed(schedule.seed)
+    model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint)), options)
+    cases = {split: assemble(split, options.sst2_phrases, recipe.corpora) for split in ("train", "dev")}
+    task = TextTask(model, tokenizer, cases, schedule, TextLoss(cases["train"], recipe.loss, options.affect))
+    fit(task, schedule, out, resume=resume)
+    return Trained(model, tokenizer, label_prior(cases["train"], np.ones(len(cases["train"].texts))))
+
+
+def finish(trained: Trained, recipe: Recipe, pack: Path) -> dict[str, float]:
+    """Calibrate and publish, then score what was published, on the runtime that will run it; the test figures."""
+    model, tokenizer = trained.model, trained.tokenizer
+    predict = predictor(model, tokenizer)
+    cool_sentiment(model.sentiment, fit_sentiment_temperature(predict))
+    entry = publish_text(model, tokenizer, entry_for(recipe, model), pack)
+    shipped = evaluation.predictor(open_model(entry, pack), tokenizer)
+    temperature = round(fit_emotion_temperature(shipped), 4)
+    record(entry.name, pack, calibration=Calibration(temperature=temperature, prior=trained.prior))
+    if recipe.architecture == "hub":
+        without_others(entry, pack)
+    figures = {name: round(value, 4) for name, value in evaluation.evaluate(pack).items()}
+    record(entry.name, pack, metrics=figures)
+    return figures
+
+
+def options_of(recipe: Recipe, kind: type[Kind]) -> Kind:
+    """The recipe's `[options]` as typed values. Raises `RecipeError` naming the key."""
+    try:
+        return msgspec.convert(recipe.options, kind)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"recipe {recipe.name}, table [options]: {error}; correct that key") from error
+
+
+def _watch(tokenizer: Tokenizer) -> Validate:
+    """What is printed on the way: how well the words of MELD dev are read."""
+    corpus = meld.load("dev")
+    columns = [EMOTIONS.index(meld.TO_BASE[label]) for label in meld.LABELS]
+
+    def watch(model: TextModel) -> dict[str, float]:
+        said = predictor(model, tokenizer)(corpus.texts).emotions(1.0)[:, columns].argmax(1)
+        return {"meld_dev_weighted_f1": weighted_f1(corpus.labels, said)}
+
+    return watch
+
+
 def main() -> None:
     """Train, calibrate on dev, and publish into the pack."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=float, default=1.4)
-    parser.add_argument("--frozen-layers", type=int, default=3)
-    parser.add_argument("--sst2-phrases", type=int, default=28_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="text-minilm", help="name in models/train/recipes, or a .toml file")
+    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
+    parser.add_argument("--epochs", type=int, help="train so long instead (recipes of architecture hub)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of checkpoints and cached states")
+    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out; minilm always does")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-
-    tokenizer, model = load_tokenizer(), TextModel.pretrained(options.frozen_layers)
-    cases = assemble("train", options.sst2_phrases)
-    hidden = hidden_states(model, tokenizer, cases.texts, CACHE)
-    checkpoint = CACHE / f"{options.epochs}-{options.frozen_layers}-{options.sst2_phrases}.pt"
-    train(model, hidden, cases, options.epochs, checkpoint)
-    finish(model, tokenizer, label_prior(cases))
-
-
-def finish(model: TextModel, tokenizer: Tokenizer, prior: tuple[float, ...]) -> None:
-    """Publish, then calibrate and score what was published, on the runtime that will run it."""
-    table = publish_text(model, tokenizer, Calibration(prior=prior), VERSION)
-    shipped = evaluation.predictor(evaluation.open_session(PACK / table.file), tokenizer)
-    record(NAME, calibration=Calibration(temperature=round(fit_temperature(shipped), 4), prior=prior))
-    figures = {**evaluation.evaluate(), "sst2_accuracy_fp32": score_sst2(predictor(model, tokenizer))["sst2_accuracy"]}
-    record(NAME, metrics={key: round(value, 4) for key, value in figures.items()})
+    recipe = read_recipe(options.recipe, "text").told(None, options.checkpoint, options.epochs)
+    begin_pack(options.pack)
+    if recipe.architecture == "minilm":
+        trained = train_minilm(recipe, options.out)
+    elif recipe.architecture == "hub":
+        trained = train_hub(recipe, options.out, resume=options.resume)
+    else:
+        raise RecipeError(f"no text architecture {recipe.architecture!r}; there are minilm and hub")
+    print(finish(trained, recipe, options.pack))
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ class HiddenStates:
         mask = np.arange(lengths.max()) < lengths[:, None]
         return torch.from_numpy(hidden), torch.from_numpy(mask.astype(np.int64))
 
-    def shuffled_batches(self, random: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Every text once, in random batches of texts of like length, so that little is padded."""
-        lengths = np.diff(self.offsets) + random.uniform(-2, 2, len(self.offsets) - 1)
-        order = np.argsort(lengths)
+    def shuffled_batches(self, random: np.random.Generator, texts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """`texts` (numbers, which may repeat) in random batches of like length, so that little is padded."""
+        lengths = np.diff(self.offsets)[texts] + random.uniform(-2, 2, len(texts))
+        order = texts[np.argsort(lengths)]
         batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
         return [batches[i] for i in random.permutation(len(batches))]
 

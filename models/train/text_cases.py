@@ -1,5 +1,6 @@
-"""The four corpora as one training set: each text with whatever targets its corpus has."""
+"""The text corpora as one training set: each text with whatever targets its corpus has."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,8 @@ from models.datasets import emobank, goemotions, meld, sst2
 from sidecar.types import EMOTIONS
 
 FloatArray = NDArray[np.float32]
+
+CORPORA: Final = ("goemotions", "meld", "emobank", "sst2")
 
 GROUPS: Final[FloatArray] = np.array(
     [[goemotions.TO_BASE[label] == base for base in EMOTIONS] for label in goemotions.LABELS], np.float32
@@ -26,34 +29,47 @@ class TextCases:
     base: FloatArray  # (n, 8) over the base emotions
     sentiment: FloatArray  # (n, 3) over negative, neutral, positive
     vad: FloatArray  # (n, 3) in -1..1
+    corpus: NDArray[np.int64]  # (n) index into CORPORA
 
 
-def assemble(split: str, sst2_phrases: int) -> TextCases:
-    """All corpora of `split`, with the longest `sst2_phrases` of SST-2's 57,099 phrases."""
-    parts = (
-        _goemotions(goemotions.load(split)),
-        _meld(meld.load(split)),
-        _emobank(emobank.load(split)),
-        _sst2(sst2.longest(sst2.load(split), sst2_phrases)),
-    )
+def assemble(split: str, sst2_phrases: int, corpora: Sequence[str] = CORPORA) -> TextCases:
+    """`corpora` of `split` (train or dev), with the longest `sst2_phrases` of SST-2's 57,099 phrases.
+
+    Raises ValueError for a corpus that nobody knows, OSError where one is absent.
+    """
+    if unknown := sorted(set(corpora) - set(CORPORA)):
+        raise ValueError(f"text corpora {', '.join(unknown)} are not known; there are {', '.join(CORPORA)}")
+    makers = {
+        "goemotions": lambda: _goemotions(goemotions.load(split)),
+        "meld": lambda: _meld(meld.load(split)),
+        "emobank": lambda: _emobank(emobank.load(split)),
+        "sst2": lambda: _sst2(sst2.longest(sst2.load(split), sst2_phrases)),
+    }
+    return joined([makers[name]() for name in corpora])
+
+
+def joined(parts: Sequence[TextCases]) -> TextCases:
+    """The cases of all parts, in order."""
     return TextCases(
         tuple(text for part in parts for text in part.texts),
         np.concatenate([part.native for part in parts]),
         np.concatenate([part.base for part in parts]),
         np.concatenate([part.sentiment for part in parts]),
         np.concatenate([part.vad for part in parts]),
+        np.concatenate([part.corpus for part in parts]),
     )
 
 
-def _unlabelled(texts: tuple[str, ...]) -> TextCases:
+def _unlabelled(texts: tuple[str, ...], corpus: str) -> TextCases:
     n = len(texts)
     widths = (len(goemotions.LABELS), len(EMOTIONS), len(meld.SENTIMENTS))
     native, base, sentiment = (np.zeros((n, width), np.float32) for width in widths)
-    return TextCases(texts, native, base, sentiment, np.full((n, 3), np.nan, np.float32))
+    unrated = np.full((n, 3), np.nan, np.float32)
+    return TextCases(texts, native, base, sentiment, unrated, np.full(n, CORPORA.index(corpus)))
 
 
 def _goemotions(corpus: goemotions.GoEmotions) -> TextCases:
-    cases = _unlabelled(corpus.texts)
+    cases = _unlabelled(corpus.texts, "goemotions")
     cases.native[:] = corpus.labels / corpus.labels.sum(1, keepdims=True)
     cases.base[:] = cases.native @ GROUPS
     polarity = np.array(
@@ -66,7 +82,7 @@ def _goemotions(corpus: goemotions.GoEmotions) -> TextCases:
 
 
 def _meld(corpus: meld.Meld) -> TextCases:
-    cases = _unlabelled(corpus.texts)
+    cases = _unlabelled(corpus.texts, "meld")
     columns = np.array([EMOTIONS.index(meld.TO_BASE[label]) for label in meld.LABELS])
     rows = np.arange(len(corpus.texts))
     cases.base[rows, columns[corpus.labels]] = 1.0
@@ -75,13 +91,13 @@ def _meld(corpus: meld.Meld) -> TextCases:
 
 
 def _emobank(corpus: emobank.EmoBank) -> TextCases:
-    cases = _unlabelled(corpus.texts)
+    cases = _unlabelled(corpus.texts, "emobank")
     cases.vad[:] = corpus.vad
     return cases
 
 
 def _sst2(corpus: sst2.Sst2) -> TextCases:
-    cases = _unlabelled(corpus.texts)
+    cases = _unlabelled(corpus.texts, "sst2")
     columns = np.array([meld.SENTIMENTS.index(label) for label in sst2.LABELS])
     cases.sentiment[np.arange(len(corpus.texts)), columns[corpus.labels]] = 1.0
     return cases

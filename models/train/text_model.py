@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel
 from models.datasets.goemotions import LABELS
 from models.datasets.meld import SENTIMENTS
 from models.fetch import wheel_file
+from models.train.hub_contract import TextEncoded
 
 MAX_TOKENS: Final = 128
 WIDTH: Final = 384
@@ -82,15 +83,15 @@ class TextModel(nn.Module):
         hidden = table.LayerNorm(hidden + table.position_embeddings.weight[: input_ids.shape[1]])
         return self._run(0, self.frozen_layers, hidden, attention_mask)
 
-    def upper(self, hidden: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def upper(self, hidden: Tensor, attention_mask: Tensor) -> TextEncoded:
         """`sentiment` (batch, 3), `vad` (batch, 3), `logits` (batch, 28), `embedding` (batch, 384)."""
         hidden = self._run(self.frozen_layers, len(self.layers), hidden, attention_mask)
         weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
         embedding = (hidden * weight).sum(1) / weight.sum(1)
         features = self.dropout(embedding)
-        return self.sentiment(features), self.vad(features), self.emotion(features), embedding
+        return TextEncoded(self.sentiment(features), self.vad(features), self.emotion(features), embedding)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextEncoded:
         """Both halves, as exported."""
         return self.upper(self.lower(input_ids, attention_mask), attention_mask)
 

@@ -1,70 +1,83 @@
-"""The trained text model into the pack: graph, tokenizer and manifest entry."""
+"""The trained text model into a pack: graph, tokenizer and manifest entry."""
 
 import hashlib
 from pathlib import Path
 from typing import Final
 
+import msgspec
+import tomlkit
 import torch
 from tokenizers import Tokenizer
+from tomlkit.items import AoT
+from torch import Tensor, nn
 
+from models.datasets.catalogue import resolve
 from models.datasets.goemotions import LABELS, TO_BASE
-from models.export import PACK, UNKNOWN_SHA256, publish
-from models.train.text_model import TextModel
-from sidecar.inference.manifest import Calibration, ExtraFile, InputSpec, ModelSpec, OutputSpec
+from models.export import PACK, publish
+from models.train.hub_entry import contract_entry
+from models.train.recipe import Recipe
+from sidecar.inference.manifest import MANIFEST, ExtraFile, ModelSpec
 from sidecar.types import Modality
 
-NAME: Final = "text-minilm"
-TOKENIZER: Final = f"weights/{NAME}-tokenizer.json"
-
+VERSION: Final = "2.0.0"
+_CITED: Final = {"goemotions": "GoEmotions", "meld": "MELD", "emobank": "EmoBank", "sst2": "SST-2"}
+_STARTS: Final = {"minilm": "all-MiniLM-L6-v2 (Apache-2.0)"}
 _PREPROCESS: Final = (
-    "Encode with the tokenizer file (WordPiece, lower-casing, [CLS] and [SEP] added, cut to 128 tokens, a batch padded "
-    "on the right with id 0 to its longest text; all of it is in the file); ids to input_ids, attention mask to "
-    "attention_mask. softmax of logits / temperature gives the native labels, summed by the map the base emotions. "
-    "softmax of sentiment gives negative, neutral, positive; positive minus negative is the sentiment in -1..1."
-)
-_INPUTS: Final = (
-    InputSpec(name="input_ids", shape=("batch", "tokens"), type="int64", units="ids of the tokenizer, 0 pads"),
-    InputSpec(name="attention_mask", shape=("batch", "tokens"), type="int64", units="1 token, 0 padding"),
-)
-_OUTPUTS: Final = (
-    OutputSpec(name="sentiment", shape=("batch", 3), units="logits of negative, neutral, positive"),
-    OutputSpec(name="vad", shape=("batch", 3), units="valence, arousal, dominance, each -1..1"),
-    OutputSpec(name="logits", shape=("batch", len(LABELS)), units="logits of the labels"),
-    OutputSpec(name="embedding", shape=("batch", 384), units="mean of the last layer over the tokens"),
+    "Encode with the tokenizer file (special tokens added, cut to 128 tokens, a batch padded on the right to its "
+    "longest text; all of it is in the file); ids to input_ids, attention mask to attention_mask. softmax of logits / "
+    "temperature gives the native labels, summed by the map the base emotions. softmax of sentiment gives negative, "
+    "neutral, positive, calibrated as they are; positive minus negative is the sentiment in -1..1."
 )
 
 
-def publish_text(
-    model: TextModel, tokenizer: Tokenizer, calibration: Calibration, version: str, pack: Path = PACK
-) -> ModelSpec:
+def entry_for(recipe: Recipe, model: nn.Module) -> ModelSpec:
+    """The manifest's entry of what the recipe trains. The default's licence is its starting point's."""
+    start = _STARTS.get(recipe.architecture, f"checkpoint {Path(recipe.checkpoint or '').name}")
+    licence = "Apache-2.0" if recipe.architecture == "minilm" else f"as of {start}"
+    closed = [corpus for corpus, _ in map(resolve, recipe.corpora) if not corpus.commercial]
+    command = f"python -m models.train.text --recipe {recipe.name}"
+    return contract_entry(
+        Modality.TEXT,
+        model,
+        _sample(),
+        LABELS,
+        name=recipe.name,
+        version=VERSION,
+        recipe=command if recipe.checkpoint is None else f"{command} --checkpoint FOLDER",
+        licence="; ".join((licence, *(f"{corpus.name}: {corpus.licence}" for corpus in closed))),
+        commercial=recipe.architecture == "minilm" and not closed,
+        trained_on=(start, *(_CITED[corpus] for corpus in recipe.corpora)),
+        preprocess=_PREPROCESS,
+        map=TO_BASE,
+        provider="cpu",
+    )
+
+
+def publish_text(model: nn.Module, tokenizer: Tokenizer, entry: ModelSpec, pack: Path = PACK) -> ModelSpec:
     """Write weights, tokenizer and entry into `pack`. Raises `ParityError`."""
-    path = pack / TOKENIZER
+    file = f"weights/{entry.name}-tokenizer.json"
+    path = pack / file
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(path), pretty=False)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    sample_ids = torch.randint(1000, 30_000, (2, 16), generator=torch.Generator().manual_seed(0))
-    mask = torch.ones_like(sample_ids)
+    entry = msgspec.structs.replace(entry, files=(ExtraFile(name="tokenizer", file=file, sha256=digest),))
+    return publish(model, _sample(), entry, precision="int8-dynamic", pack=pack)
+
+
+def without_others(entry: ModelSpec, pack: Path) -> None:
+    """Drop the pack's other text encoders from its manifest, so that the sidecar takes this one."""
+    path = pack / MANIFEST
+    document = tomlkit.parse(path.read_text("utf-8"))
+    tables = document["model"]
+    assert isinstance(tables, AoT)
+    for table in [each for each in tables if each["modality"] == "text" and each["name"] != entry.name]:
+        tables.remove(table)
+    path.write_text(tomlkit.dumps(document), "utf-8")
+
+
+def _sample() -> dict[str, Tensor]:
+    """Two texts, one of them padded; ids that every vocabulary has."""
+    ids = torch.randint(3, 90, (2, 16), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
     mask[1, 10:] = 0
-    entry = ModelSpec(
-        name=NAME,
-        version=version,
-        modality=Modality.TEXT,
-        role="encoder",
-        file=f"weights/{NAME}.onnx",
-        sha256=UNKNOWN_SHA256,
-        source="repository",
-        recipe="python -m models.train.text",
-        licence="Apache-2.0",
-        commercial=True,
-        trained_on=("all-MiniLM-L6-v2 (Apache-2.0)", "GoEmotions", "MELD", "EmoBank", "SST-2"),
-        input=_INPUTS,
-        output=_OUTPUTS,
-        preprocess=_PREPROCESS,
-        labels=LABELS,
-        map=TO_BASE,
-        calibration=calibration,
-        files=(ExtraFile(name="tokenizer", file=TOKENIZER, sha256=digest),),
-        provider="cpu",
-    )
-    sample = {"input_ids": sample_ids, "attention_mask": mask}
-    return publish(model, sample, entry, precision="int8-dynamic", pack=pack)
+    return {"input_ids": ids, "attention_mask": mask}

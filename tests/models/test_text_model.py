@@ -9,10 +9,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel
 
 from models.evaluate.text_scores import TextOutputs
+from models.train.losses import LossOptions
+from models.train.text import blend
 from models.train.text_cache import HiddenStates, hidden_states
 from models.train.text_calibration import label_prior
-from models.train.text_cases import TextCases
-from models.train.text_loop import train
+from models.train.text_cases import CORPORA, TextCases
+from models.train.text_loop import Material, Stage, epochs_of, train
+from models.train.text_losses import TextLoss
 from models.train.text_model import TextModel
 
 WORDS = ("[PAD]", "good", "bad", "the", "film", "was", "is")
@@ -39,7 +42,20 @@ def cases() -> TextCases:
     sentiment[np.arange(n), np.where(good, 2, 0)] = 1
     native, base = np.zeros((n, 28), np.float32), np.zeros((n, 8), np.float32)
     native[:, 27] = base[:, 0] = 1
-    return TextCases(TEXTS, native, base, sentiment, np.full((n, 3), np.nan, np.float32))
+    base[:7] = np.eye(8)[:7]  # each emotion that the labels can express, once
+    native[:7] = 0
+    return TextCases(TEXTS, native, base, sentiment, np.full((n, 3), np.nan, np.float32), np.zeros(n, np.int64))
+
+
+def material(states: HiddenStates) -> Material:
+    return Material(states, cases(), TextLoss(cases(), LossOptions()))
+
+
+def quiet(_: TextModel) -> dict[str, float]:
+    return {}
+
+
+STAGE = Stage(name="all", epochs=30, rate=2e-4, repeat={"goemotions": 1})
 
 
 def test_random_weights_both_halves_compute_what_bert_computes():
@@ -70,8 +86,20 @@ def test_random_weights_cached_states_give_the_same_outputs(tmp_path: Path):
 
 def test_batches_hold_every_text_once():
     states = HiddenStates(np.zeros((0, 384), np.float16), np.arange(0, 1001, 5))
-    batches = states.shuffled_batches(np.random.default_rng(0))
+    batches = states.shuffled_batches(np.random.default_rng(0), np.arange(200))
     assert sorted(np.concatenate(batches)) == list(range(200))
+
+
+def test_a_stage_shows_each_corpus_as_often_as_it_says():
+    states = HiddenStates(np.zeros((0, 384), np.float16), np.arange(0, 5 * len(TEXTS) + 1, 5))
+    some = cases()
+    some.corpus[:10] = CORPORA.index("meld")
+    stage = Stage(name="spoken", epochs=1, rate=1e-4, repeat={"meld": 2, "goemotions": 0.5})
+    seen = np.bincount(np.concatenate(epochs_of(stage, states, some)), minlength=len(TEXTS))
+    assert (seen[:10] == 2).all()
+    assert sorted(seen[10:]) == [0] * 15 + [1] * 15
+    with pytest.raises(ValueError, match=r"'odd' repeats \['meldd'\]; known are goemotions, meld"):
+        epochs_of(Stage(name="odd", epochs=1, rate=1e-4, repeat={"meldd": 1}), states, some)
 
 
 def test_random_weights_the_loop_learns_leaves_the_lower_half_alone_and_resumes(tmp_path: Path):
@@ -79,26 +107,30 @@ def test_random_weights_the_loop_learns_leaves_the_lower_half_alone_and_resumes(
     frozen = model.layers[0].output.dense.weight.clone()
     states = hidden_states(model, tokenizer, TEXTS, tmp_path)
     checkpoint = tmp_path / "checkpoint.pt"
-    train(model, states, cases(), 30, checkpoint)
+    train(model, material(states), STAGE, checkpoint, quiet)
     with torch.no_grad():
         sentiment = model.eval().upper(*states.batch(np.array([0, 1])))[0]
     assert sentiment.argmax(1).tolist() == [2, 0]
     assert torch.equal(model.layers[0].output.dense.weight, frozen)
 
     fresh = TextModel(random_bert(), frozen_layers=1)
-    train(fresh, states, cases(), 30, checkpoint)
+    train(fresh, material(states), STAGE, checkpoint, quiet)
     assert torch.equal(fresh.sentiment.weight, model.sentiment.weight), "nothing was left to do"
 
 
 def test_prior_is_a_distribution_over_the_labels():
     some = cases()
+    some.native[:], some.base[:] = np.eye(28)[27], np.eye(8)[0]
     some.native[:5] = 0
     some.native[:5, 14] = 1  # fear
     some.base[:5] = 0
     some.base[:5, 6] = 1
-    prior = label_prior(some)
+    repeat = np.ones(len(TEXTS))
+    prior = label_prior(some, repeat)
     assert sum(prior) == pytest.approx(1)
     assert prior[14] == pytest.approx(5 / 40)
+    repeat[:5] = 3
+    assert label_prior(some, repeat)[14] == pytest.approx(15 / 50)
 
 
 def test_temperature_flattens_and_contempt_is_never_said():
@@ -108,3 +140,11 @@ def test_temperature_flattens_and_contempt_is_never_said():
     assert sharp[4] > flat[4]
     assert sharp[7] == flat[7] == 0
     assert sharp.sum() == pytest.approx(1)
+
+
+def test_blended_weights_lie_between_the_stages(tmp_path: Path):
+    before, after = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    torch.save({"model": before.state_dict()}, tmp_path / "before.pt")
+    expected = 0.25 * before.weight + 0.75 * after.weight
+    blend(after, tmp_path / "before.pt", 0.75)
+    torch.testing.assert_close(after.weight, expected)
