@@ -7,7 +7,7 @@ SECONDS_ARGUMENT = $(if $(ROOM_SECONDS),--seconds $(ROOM_SECONDS))
 MEDIA_ARGUMENT = $(if $(MEDIA),--media "$(MEDIA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-recipes lint bench train evaluate servers lock clean
+.PHONY: help install demo test test-fast test-recipes test-shapes lint bench train evaluate servers lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,13 @@ test: lint servers ## Run linters and every test against real servers
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev ## Run the tests that need no servers
-	$(BIN)/python -m pytest -m "not integration and not browser and not recipe"
+	$(BIN)/python -m pytest -m "not integration and not browser and not recipe and not shapes"
 
 test-recipes: .venv/installed-dev ## Run the conversion recipes and compare with the committed files
 	$(BIN)/python -m pytest -m recipe
+
+test-shapes: .venv/installed-dev ## Export the architectures at their true sizes, with random weights
+	$(BIN)/python -m pytest -m shapes
 
 lint: .venv/installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -38,10 +41,12 @@ bench: .venv/installed-dev servers ## Measure the pipeline against its floor; wr
 train: .venv/installed-dev ## Train the three encoders from ../shared/data (hours on two cores; resumes)
 	$(BIN)/python -m models.train.face --resume
 	$(BIN)/python -m models.train.voice
-	$(BIN)/python -m models.train.text --resume
+	$(BIN)/python -m models.train.text
 
-evaluate: .venv/installed-dev ## Recompute the figures of the committed weights
+evaluate: .venv/installed-dev ## Recompute the figures of the committed weights, ask the release gate, write the cards
 	$(BIN)/python -m models.evaluate
+	$(BIN)/python -m models.evaluate.gate
+	$(BIN)/python -m models.cards
 
 servers: .venv/installed-dev ## Install the LiveKit server, Redis and Chromium that the tests start
 	$(BIN)/python -m sidecar.demo.servers install --browser
