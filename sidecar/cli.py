@@ -5,11 +5,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sidecar import __version__, app
 from sidecar.config import load_settings
 from sidecar.errors import SidecarError
+from sidecar.inference.manifest import MANIFEST
 
 _Run = Callable[[argparse.Namespace], int]
 
@@ -53,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--consent", required=True, metavar="WORDS", help="face,voice,text: you attest that the person agreed to these"
     )
+    analyze.add_argument(
+        "--pack", type=Path, metavar="FOLDER", help="run these models instead (its manifest.toml will do)"
+    )
     analyze.add_argument("--out", type=Path, metavar="FILE.jsonl", help="write events there, not to standard output")
     analyze.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the timeline")
     analyze.set_defaults(run=_analyze)
@@ -87,7 +92,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    return asyncio.run(app.analyze(load_settings(), options.file, options.consent, options.out, options.plot))
+    settings = load_settings()
+    if options.pack is not None:
+        folder = options.pack.parent if options.pack.name == MANIFEST else options.pack
+        settings = replace(settings, models=folder)
+    return asyncio.run(app.analyze(settings, options.file, options.consent, options.out, options.plot))
 
 
 def _demo(options: argparse.Namespace) -> int:
