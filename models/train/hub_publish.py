@@ -12,6 +12,7 @@ runs it over a recording, in the place of the default encoder of that modality.
 import argparse
 import hashlib
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -129,5 +130,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         publish_checkpoint(parser.parse_args(arguments))
     except CheckpointError as error:
-        parser.exit(1, f"{error}\n")
+        print(f"models.export: {error}", file=sys.stderr)
+        return 1
     return 0

@@ -9,8 +9,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
 
-from models import export  # noqa: E402
-from models.export import UNKNOWN_SHA256, ParityError, halve_weights, publish, record, to_onnx  # noqa: E402
+from models.export import (  # noqa: E402
+    UNKNOWN_SHA256,
+    ParityError,
+    Precision,
+    convert,
+    halve_weights,
+    prefer,
+    publish,
+    record,
+    to_onnx,
+)
+from models.export.publishing import store  # noqa: E402
 from sidecar.inference.local import OrtModel  # noqa: E402
 from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec  # noqa: E402
 from sidecar.inference.pack import load_pack  # noqa: E402
@@ -71,14 +81,20 @@ def expected(batch: np.ndarray) -> np.ndarray:
         return TinyRandom()(torch.from_numpy(batch))[0].numpy()
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-3), ("int8", 0.1)])
+@pytest.fixture(scope="module")
+def graph() -> "onnx.ModelProto":
+    """The tiny module, exported once; to be copied before it is changed."""
+    return to_onnx(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-3), ("int8", 0.1), ("int8-dynamic", 0.1)]
+)
 def test_every_precision_computes_the_module_at_any_batch(
-    precision: export.Precision, tolerance: float, tmp_path: Path
+    precision: Precision, tolerance: float, graph: "onnx.ModelProto", tmp_path: Path
 ) -> None:
     feeds = [{"audio": audio(8)} for _ in range(8)]
-    sample = {"audio": torch.from_numpy(audio(2))}
-    publish(TinyRandom(), sample, ENTRY, precision=precision, calibration=feeds, pack=tmp_path)
-    (spec,) = load_pack(tmp_path, "commercial").models.values()
+    spec = store(convert(graph, precision, feeds), ENTRY, tmp_path)
     model = OrtModel(spec, tmp_path / spec.file)
     for rows in (1, 5):
         difference = np.abs(model.run({"audio": audio(rows)})["logits"] - expected(audio(rows))).max()
@@ -86,24 +102,30 @@ def test_every_precision_computes_the_module_at_any_batch(
         assert precision == "fp32" or difference > 1e-7, "the weights are not full precision any more"
 
 
-def test_the_manifest_keeps_its_other_tables_and_comments(tmp_path: Path) -> None:
+def test_the_manifest_keeps_its_other_tables_and_comments(graph: "onnx.ModelProto", tmp_path: Path) -> None:
     path = tmp_path / "manifest.toml"
-    sample = {"audio": torch.from_numpy(audio(2))}
-    publish(TinyRandom(), sample, msgspec.structs.replace(ENTRY, name="other"), pack=tmp_path)
+    store(graph, msgspec.structs.replace(ENTRY, name="other"), tmp_path)
     before = "# Written by hand.\n" + path.read_text()
     path.write_text(before)
-    first = publish(TinyRandom(), sample, ENTRY, pack=tmp_path)
+    first = store(graph, ENTRY, tmp_path)
     assert path.read_text().startswith(before)
     changed = record("tiny-random", tmp_path, metrics={"uar": 0.5})
     read = load_pack(tmp_path, "commercial").models
     assert read["tiny-random"] == changed == msgspec.structs.replace(first, metrics={"uar": 0.5})
     assert list(read) == ["other", "tiny-random"]
+    prefer("tiny-random", tmp_path)
+    assert list(load_pack(tmp_path, "commercial").models.items()) == [
+        ("tiny-random", changed),
+        ("other", read["other"]),
+    ]
+    with pytest.raises(LookupError, match=r"absent is not in .*; there are: tiny-random, other"):
+        record("absent", tmp_path, metrics={})
 
 
 def test_the_same_module_gives_the_same_file(tmp_path: Path) -> None:
     sample = {"audio": torch.from_numpy(audio(2))}
     digests = {publish(TinyRandom(), sample, ENTRY, pack=tmp_path).sha256 for _ in range(2)}
-    assert len(digests) == 1
+    assert digests == {load_pack(tmp_path, "commercial").models["tiny-random"].sha256}
     assert str(Path(__file__).parent).encode() not in (tmp_path / ENTRY.file).read_bytes(), "no paths of this machine"
 
 
@@ -113,18 +135,10 @@ def test_a_graph_unlike_its_module_is_not_published(tmp_path: Path) -> None:
     assert not (tmp_path / "manifest.toml").exists()
 
 
-def test_constants_can_be_kept_whole() -> None:
-    model = to_onnx(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY)
-    stored = {constant.name: constant.data_type for constant in halve_weights(model).graph.initializer}
+def test_constants_can_be_kept_whole(graph: "onnx.ModelProto") -> None:
+    stored = {constant.name: constant.data_type for constant in convert(graph, "fp16").graph.initializer}
     (halved,) = (name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16)
-    model = to_onnx(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY)
-    kept = halve_weights(model, exclude=[halved.removesuffix("_fp16")])
+    kept = convert(graph, "fp16", exclude=[halved.removesuffix("_fp16")])
     assert all(constant.data_type == onnx.TensorProto.FLOAT for constant in kept.graph.initializer)
     with pytest.raises(LookupError, match="absent"):
-        halve_weights(model, exclude=["absent"])
-
-
-def test_an_unknown_model_cannot_be_changed(tmp_path: Path) -> None:
-    publish(TinyRandom(), {"audio": torch.from_numpy(audio(2))}, ENTRY, pack=tmp_path)
-    with pytest.raises(LookupError, match="absent"):
-        record("absent", tmp_path, metrics={})
+        halve_weights(graph, exclude=["absent"])
