@@ -93,9 +93,7 @@ def _report(model: OrtModel, pack: Path) -> Report:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description="Score a pack on its test corpora.")
-    parser.add_argument(
-        "modality", nargs="*", type=Modality, metavar="MODALITY", help="face, voice, text; all by default"
-    )
+    parser.add_argument("part", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--check", action="store_true", help="compare with the results instead of writing them")
     parser.add_argument(
         "--pack", "--manifest", type=Path, default=PACK, metavar="DIR", help="folder of a manifest.toml"
