@@ -16,12 +16,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
 import torch
-from msgspec import Meta
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -63,8 +62,6 @@ class MinilmOptions(Options, frozen=True):
     stages: tuple[Stage, ...]
     frozen_layers: int = 3
     sst2_phrases: int = 28_000
-    blend: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """Share of the last stage's weights in those that are shipped; the rest are those of the stage before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +101,8 @@ def train_minilm(recipe: Recipe, out: Path) -> Trained:
     material = Material(hidden, cases, TextLoss(cases, recipe.loss))
     for stage in options.stages:
         train(model, material, stage, out / f"{recipe.name}-{stage.name}.pt", _watch(tokenizer))
-    if options.blend < 1:
-        blend(model, out / f"{recipe.name}-{options.stages[-2].name}.pt", options.blend)
     repeat = np.array([options.stages[-1].repeat.get(CORPORA[i], 0.0) for i in cases.corpus])
     return Trained(model, tokenizer, label_prior(cases, repeat))
-
-
-def blend(model: nn.Module, earlier: Path, share: float) -> None:
-    """Replace the weights by `share` of them and the rest of an earlier checkpoint's.
-
-    Keeps what a fine-tuning taught and gives back some of what it cost (Wortsman et al., "Robust fine-tuning of
-    zero-shot models", CVPR 2022).
-    """
-    before, now = torch.load(earlier)["model"], model.state_dict()
-    model.load_state_dict(
-        {
-            name: torch.lerp(before[name], value, share) if value.is_floating_point() else value
-            for name, value in now.items()
-        }
-    )
 
 
 def train_hub(recipe: Recipe, out: Path, *, resume: bool) -> Trained:

@@ -10,7 +10,6 @@ from transformers import BertConfig, BertModel
 
 from models.evaluate.text_scores import TextOutputs
 from models.train.losses import LossOptions
-from models.train.text import blend
 from models.train.text_cache import HiddenStates, hidden_states
 from models.train.text_calibration import label_prior
 from models.train.text_cases import CORPORA, TextCases
@@ -140,11 +139,3 @@ def test_temperature_flattens_and_contempt_is_never_said():
     assert sharp[4] > flat[4]
     assert sharp[7] == flat[7] == 0
     assert sharp.sum() == pytest.approx(1)
-
-
-def test_blended_weights_lie_between_the_stages(tmp_path: Path):
-    before, after = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
-    torch.save({"model": before.state_dict()}, tmp_path / "before.pt")
-    expected = 0.25 * before.weight + 0.75 * after.weight
-    blend(after, tmp_path / "before.pt", 0.75)
-    torch.testing.assert_close(after.weight, expected)

@@ -12,7 +12,7 @@ from transformers import AutoModel, ModernBertConfig, RobertaConfig
 from models.datasets.goemotions import LABELS
 from models.export import PACK
 from models.train.hub import CheckpointError, open_checkpoint
-from models.train.hub_contract import TextEncoded
+from models.train.hub_contract import TextEncoded, TextHeads
 from models.train.loop import Schedule, TrainingDiverged, fit
 from models.train.losses import LossOptions
 from models.train.recipe import Recipe, RecipeError, read_recipe
@@ -74,28 +74,33 @@ def cases() -> TextCases:
     )
 
 
-def test_random_modernbert_is_fine_tuned(tmp_path):
-    """Its export is under test among the shapes."""
-    model, tokenizer = build(open_checkpoint(random_checkpoint(tmp_path / "it", "text-modernbert")), HubOptions())
-    task = TextTask(model, tokenizer, {"train": cases(), "dev": cases()}, SCHEDULE, TextLoss(cases(), LossOptions()))
-    assert fit(task, SCHEDULE, tmp_path / "out")[-1]["dev_sentiment"] > 0.9
-
-
-def test_random_distilroberta_is_fine_tuned_and_published(tmp_path):
-    name = "text-distilroberta"
-    recipe = read_recipe(name, "text").told(None, str(random_checkpoint(tmp_path / "checkpoint", name)))
+def fine_tuned(folder: Path, name: str) -> tuple[TextHeads, Tokenizer, Recipe]:
+    """What the recipe's network learns of the cases."""
+    recipe = read_recipe(name, "text").told(None, str(random_checkpoint(folder / "checkpoint", name)))
     model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint or "")), options_of(recipe, HubOptions))
     task = TextTask(model, tokenizer, {"train": cases(), "dev": cases()}, SCHEDULE, TextLoss(cases(), LossOptions()))
-    history = fit(task, SCHEDULE, tmp_path / "out")
+    history = fit(task, SCHEDULE, folder / "out")
     assert history[-1]["dev_sentiment"] > 0.9, "the words give it away"
-    assert (tmp_path / "out" / "curves.png").exists()
+    return model, tokenizer, recipe
 
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_random_checkpoint_is_fine_tuned(tmp_path, name):
+    model, _, _ = fine_tuned(tmp_path, name)
+    assert (tmp_path / "out" / "curves.png").exists()
+    ids, mask = torch.tensor([[7, 8, 9, 4], [5, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0]])
+    assert model(ids, mask).sentiment.argmax(1).tolist() == [2, 0]
+
+
+@pytest.mark.recipe
+def test_random_checkpoint_is_published_in_the_place_of_the_pack_s(tmp_path):
+    model, tokenizer, recipe = fine_tuned(tmp_path, "text-distilroberta")
     pack = tmp_path / "pack"
     pack.mkdir()
     (pack / "manifest.toml").write_bytes((PACK / "manifest.toml").read_bytes())
     entry = publish_text(model, tokenizer, entry_for(recipe, model), pack)
     without_others(entry, pack)
-    assert [spec.name for spec in read_manifest(pack) if spec.modality == "text"] == [name]
+    assert [spec.name for spec in read_manifest(pack) if spec.modality == "text"] == ["text-distilroberta"]
     said = OrtModel(entry, pack / entry.file).run(
         {"input_ids": np.array([[7, 8, 9, 4], [5, 0, 0, 0]]), "attention_mask": np.array([[1, 1, 1, 1], [1, 0, 0, 0]])}
     )
