@@ -11,12 +11,17 @@ import msgspec
 
 from sidecar.clock import Clock
 from sidecar.fusion.calibration import Calibration
+from sidecar.fusion.engagement_head import EngagementHead, RuleScorer, Scorer
+from sidecar.fusion.late import Fusion, ProductOfExperts
+from sidecar.fusion.learned import LearnedFusion
 from sidecar.inference.batcher import Batcher, BatcherOptions
 from sidecar.inference.blazeface import FaceDetector
 from sidecar.inference.collation import Collation, Padded, Whole
 from sidecar.inference.encoder import Model
+from sidecar.inference.engagement_network import EngagementNetwork, open_engagement_network
 from sidecar.inference.face_mesh import FaceMesh
 from sidecar.inference.face_vit import FaceVit
+from sidecar.inference.fusion_network import open_fusion_network
 from sidecar.inference.iris import IrisTracker
 from sidecar.inference.language import LanguageIdentifier
 from sidecar.inference.local import OrtModel
@@ -45,6 +50,10 @@ class EngineOptions(Options, frozen=True):
     """A name from the manifest; None takes the first of the modality."""
     voice_model: str | None = None
     text_model: str | None = None
+    fusion_model: str | None = None
+    """File of a learned fusion, as `models.train.fusion` leaves it; None takes the product of experts."""
+    engagement_model: str | None = None
+    """File of a head that `models.train.engagement` made, its .toml beside it; None takes the rules."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     max_age_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
     """Units older than this when their turn comes are shed."""
@@ -75,6 +84,14 @@ class Engines:
             await self._open_face(opening)
             await self._open_voice(opening)
             await self._open_text(opening)
+            self._fusion = None
+            if self._options.fusion_model is not None:
+                self._fusion = await asyncio.to_thread(open_fusion_network, Path(self._options.fusion_model))
+            self._engagement: EngagementNetwork | None = None
+            if self._options.engagement_model is not None:
+                head = Path(self._options.engagement_model)
+                self._engagement = await asyncio.to_thread(open_engagement_network, head)
+                self.engagement()  # a head for other features is refused now, not in the first call
             self._open = opening.pop_all()
         return self
 
@@ -114,6 +131,15 @@ class Engines:
 
     def text(self) -> TextStage | None:
         return None if self._text is None else TextStage(*self._text)
+
+    def fusion(self, product: ProductOfExperts) -> Fusion:
+        """The learned fusion over `product`'s weights where one is configured, else `product`."""
+        return product if self._fusion is None else LearnedFusion(self._fusion, product)
+
+    def engagement(self) -> Scorer:
+        """A head of one person's own where one is configured, else the rules."""
+        head = self._engagement
+        return RuleScorer() if head is None else EngagementHead(head.model, head.card)
 
     async def _open_face(self, opening: AsyncExitStack) -> None:
         spec = self._pack.choose(Modality.FACE, "encoder", self._options.face_model)

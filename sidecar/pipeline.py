@@ -9,7 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from sidecar.errors import InferenceFailed, Overloaded
 from sidecar.fusion.engagement import LabelOptions, SpeakingBehaviour, label
+from sidecar.fusion.engagement_head import Scorer
 from sidecar.fusion.estimator import Estimator, EstimatorOptions
+from sidecar.fusion.late import Fusion, ProductOfExperts
 from sidecar.temporal.episodes import EpisodeOptions, Episodes
 from sidecar.temporal.smoothing import Smoother, SmoothingOptions
 from sidecar.temporal.taxonomy import blend, granular
@@ -74,6 +76,13 @@ class StageFactory(Protocol):
     def face(self) -> SeeingStage | None: ...
     def voice(self) -> HearingStage | None: ...
     def text(self) -> Stage[TranscriptSegment] | None: ...
+    def fusion(self, product: ProductOfExperts) -> Fusion:
+        """What fuses the stages' evidence: `product`, or what is to be used instead."""
+        ...
+
+    def engagement(self) -> Scorer:
+        """What scores the fused evidence: the rules, or a head trained on one's own calls."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,8 @@ class ParticipantPipeline:
         self._face = stages.face()
         self._voice = stages.voice()
         self._text = stages.text()
-        self._estimator = Estimator(options.estimator)
+        fusion = stages.fusion(ProductOfExperts(options.estimator.fusion))
+        self._estimator = Estimator(options.estimator, fusion, stages.engagement())
         self._smoother = Smoother(options.smoothing)
         self._episodes = Episodes(options.episodes)
         self._overloaded: set[Modality] = set()

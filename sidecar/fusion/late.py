@@ -85,25 +85,22 @@ class ProductOfExperts:
         if not evidence:
             return Fused(self._prior, self._prior, Affect(0.0, 0.0, 0.0), weights)
         ratios = sum(
-            (weights[modality] * self._log_likelihood_ratio(each.prediction) for modality, each in evidence.items()),
+            (weights[modality] * log_likelihood_ratio(each.prediction) for modality, each in evidence.items()),
             start=np.zeros_like(self._prior),
         )
         opinion = softmax(log_of(self._prior) + ratios / total)
-        emotions = softmax(log_of(self._prior) + ratios / total * total ** (1 - self._options.dependence))
+        emotions = softmax(log_of(self._prior) + ratios / total * self.pull(weights))
         return Fused(emotions, opinion, self._affect(evidence, weights), weights)
+
+    def pull(self, weights: Mapping[Modality, float]) -> float:
+        """How far evidence of these weights moves the prior: 1 for one full witness."""
+        return float(sum(weights.values()) ** (1 - self._options.dependence))
 
     def _weight(self, modality: Modality, evidence: Evidence) -> float:
         floor = self._options.quality_floor
         quality = floor + (1 - floor) * min(max(evidence.prediction.quality, 0.0), 1.0)
         decay: float = 0.5 ** (evidence.age_s / evidence.fresh_s)
         return self._options.reliability(modality) * quality * decay
-
-    def _log_likelihood_ratio(self, prediction: Prediction) -> FloatArray:
-        """(8,) float32: log of posterior over prior among what the expert can express, 0 (ratio 1) elsewhere."""
-        able = prediction.expressible
-        prior = np.where(able, self._prior, 0)
-        ratio: FloatArray = np.where(able, log_of(prediction.probabilities) - log_of(prior / prior.sum()), 0)
-        return ratio
 
     def _affect(self, evidence: Mapping[Modality, Evidence], weights: Mapping[Modality, float]) -> Affect:
         """Weighted means, in which heads outweigh derived values."""
@@ -120,3 +117,11 @@ class ProductOfExperts:
             mean([each.arousal for each in predictions]),
             mean([each.dominance for each in predictions]),
         )
+
+
+def log_likelihood_ratio(prediction: Prediction) -> FloatArray:
+    """(8,) float32: log of posterior over prior among what the expert can express, 0 (ratio 1) elsewhere."""
+    able = prediction.expressible
+    prior = np.where(able, reference_prior(), 0)
+    ratio: FloatArray = np.where(able, log_of(prediction.probabilities) - log_of(prior / prior.sum()), 0)
+    return ratio

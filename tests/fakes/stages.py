@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from sidecar.fusion.engagement import SpeakingBehaviour
+from sidecar.fusion.engagement_head import RuleScorer
+from sidecar.fusion.late import ProductOfExperts
 from sidecar.types import AudioChunk, Missing, Modality, Permit, Prediction, TranscriptSegment, VideoFrame
 
 
@@ -68,3 +70,9 @@ class FakeStages:
 
     def text(self) -> FakeStage:
         return self._make(Modality.TEXT)
+
+    def fusion(self, product: ProductOfExperts) -> ProductOfExperts:
+        return product
+
+    def engagement(self) -> RuleScorer:
+        return RuleScorer()
