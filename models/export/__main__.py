@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return known[given[0]](given[1:]) if given and given[0] in known else _model(given)
     except _FAILURES as error:
-        print(f"models.export: {error.args[0] if error.args else error}", file=sys.stderr)
+        print(f"models.export: {error}", file=sys.stderr)
         return 1
 
 

@@ -5,7 +5,7 @@ written to `results/speed.json` of the pack.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,11 +66,11 @@ def row(spec: ModelSpec, times: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write and print; 1 where a model is slower than allowed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, default=PACK)
-    pack: Path = parser.parse_args().pack
+    pack: Path = parser.parse_args(arguments).pack
     rows = {spec.name: row(spec, measure(spec, pack)) for spec in read_manifest(pack) if spec.role == "encoder"}
     results.write(pack / "results" / "speed.json", {"machine": results.machine("each"), "models": rows})
     for name, told in rows.items():

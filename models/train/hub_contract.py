@@ -174,9 +174,10 @@ class _BesideInput(nn.Module):
 def _tell_embedding(classifier: PreTrainedModel) -> PreTrainedModel:
     """The classifier, made to return what its last layer reads after its logits; done once to any one model."""
     parent, name = cast(nn.Module, classifier), "classifier"
+    head = cast(nn.Module, classifier.classifier)
     for inner in ("out_proj", "output"):  # RoBERTa's head is a module of its own
-        if isinstance(getattr(parent.classifier, inner, None), nn.Linear):
-            parent, name = cast(nn.Module, parent.classifier), inner
+        if isinstance(getattr(head, inner, None), nn.Linear):
+            parent, name = head, inner
     last = getattr(parent, name)
     if isinstance(last, nn.Linear):
         setattr(parent, name, _BesideInput(last))
