@@ -1,8 +1,6 @@
-"""From the trained face model to the pack: FP32 against INT8, the better one published, calibrated on validation."""
+"""From the trained face model to the pack: the best precision published, calibrated on validation."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +14,10 @@ from models.evaluate import face as evaluation
 from models.evaluate.encoders import open_model
 from models.evaluate.face import Logits
 from models.evaluate.metrics import probabilities, score
-from models.export import PACK, Precision, publish, record
+from models.export import PACK, record
+from models.export.examples import Examples, Validation
+from models.export.kept import KEPT
+from models.export.publishing import publish_best
 from models.train.face_cases import Faces
 from models.train.hub_entry import contract_entry
 from models.train.recipe import Recipe
@@ -24,10 +25,6 @@ from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import Calibration, ModelSpec
 from sidecar.types import Modality
 
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
-PLAIN: Final = "CPUExecutionProvider"
-LARGEST_LOSS: Final = 0.01
-"""Validation accuracy that speed may cost."""
 FAMILIAR_SHARE: Final = 0.995
 """Share of validation faces, half of them made call-like, that must count as familiar."""
 CALIBRATION_IMAGES: Final = 512
@@ -38,18 +35,6 @@ PREPROCESS: Final = (
     "(31.17, 36.71) in a 48 x 48 crop, resampled bilinearly, edge pixels repeated outside the picture; luma = "
     "0.299 R + 0.587 G + 0.114 B, rounded. The graph subtracts each crop's mean and divides by its deviation."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to run the model, measured on this machine."""
-
-    precision: Precision
-    provider: str
-    accuracy: float
-    """On validation."""
-    ms: float
-    """Processor time of one crop."""
 
 
 def entry_for(recipe: Recipe, model: nn.Module, labels: Sequence[str]) -> ModelSpec:
@@ -72,42 +57,22 @@ def entry_for(recipe: Recipe, model: nn.Module, labels: Sequence[str]) -> ModelS
 
 
 def publish_face(model: nn.Module, entry: ModelSpec, faces: Mapping[str, Faces], pack: Path = PACK) -> ModelSpec:
-    """Publish the fastest precision that keeps its accuracy, calibrated, with test figures and the comparison."""
+    """Publish the precision that `models.export` finds best, calibrated, with its test figures."""
     model = model.to(memory_format=torch.contiguous_format).eval()
-    candidates = compare(model, entry, faces)
-    best = choose(candidates)
-    for candidate in candidates:
-        print("compared", asdict(candidate), "*" if candidate is best else "")
-    _publish(model, entry, best.precision, faces, pack)
-    spec = record(entry.name, pack, provider="cpu" if best.provider == PLAIN else "auto")
+    training, validation = faces["train"].images, faces["valid"]
+    some = training[np.random.default_rng(0).permutation(len(training))[:CALIBRATION_IMAGES]]
+    spec = publish_best(
+        model,
+        {"face": torch.from_numpy(np.resize(training, (3, 1, 48, 48)))},
+        entry,
+        calibration=Examples({"face": np.concatenate((some, evaluation.call_like(some)))[:, None]}),
+        validation=Validation(Examples({"face": validation.images[:, None]}), validation.labels),
+        pack=pack,
+        kept=KEPT if pack == PACK else pack / "export",
+    )
     spec = record(entry.name, pack, calibration=calibrate(open_model(spec, pack), faces))
     figures = _scored(open_model(spec, pack), faces["test"], spec.calibration.temperature)
     return record(entry.name, pack, metrics={name: round(value, 4) for name, value in figures.items()})
-
-
-def compare(model: nn.Module, entry: ModelSpec, faces: Mapping[str, Faces]) -> list[Candidate]:
-    """FP32 and INT8 under the best and the plain provider of this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        sessions = []
-        for precision in PRECISIONS:
-            pack = Path(folder) / precision
-            spec = _publish(model, entry, precision, faces, pack)
-            sessions += [(precision, open_model(spec, pack, plain=plain)) for plain in (False, True)]
-        return [
-            Candidate(
-                precision,
-                session.provider,
-                round(_scored(session, faces["valid"], 1.0)["accuracy"], 4),
-                round(evaluation.milliseconds(session), 3),
-            )
-            for precision, session in sessions
-        ]
-
-
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The fastest of those that lose next to nothing against the most accurate."""
-    enough = max(candidate.accuracy for candidate in candidates) - LARGEST_LOSS
-    return min((c for c in candidates if c.accuracy > enough), key=lambda candidate: candidate.ms)
 
 
 def calibrate(model: OrtModel, faces: Mapping[str, Faces]) -> Calibration:
@@ -139,19 +104,3 @@ def free_energy(logits: Logits, temperature: float) -> NDArray[np.float64]:
 
 def _scored(model: OrtModel, faces: Faces, temperature: float) -> dict[str, float]:
     return score(evaluation.predictor(model)(faces.images), faces.labels, temperature)
-
-
-def _publish(
-    model: nn.Module, entry: ModelSpec, precision: Precision, faces: Mapping[str, Faces], pack: Path
-) -> ModelSpec:
-    images = faces["train"].images
-    sample = {"face": torch.from_numpy(np.resize(images, (3, 1, 48, 48)))}
-    return publish(model, sample, entry, precision=precision, calibration=_feeds(images), pack=pack)
-
-
-def _feeds(images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.uint8]]]:
-    """Training faces for INT8's ranges: plain ones and call-like ones."""
-    some = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_IMAGES]
-    for part in np.array_split(np.concatenate((images[some], evaluation.call_like(images[some]))), 64):
-        if len(part):
-            yield {"face": part[:, None]}

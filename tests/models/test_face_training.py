@@ -15,7 +15,7 @@ from models.train import face, face_augment
 from models.train.face import FaceTask
 from models.train.face_cases import Faces, only_shown
 from models.train.face_model import FaceVit, standardised
-from models.train.face_publish import Candidate, choose, fit_temperature, free_energy
+from models.train.face_publish import fit_temperature, free_energy
 from models.train.loop import Schedule, fit
 from models.train.losses import LossOptions
 from sidecar.inference.pack import load_pack
@@ -191,12 +191,6 @@ def test_the_temperature_undoes_overconfidence() -> None:
 def test_free_energy_is_high_where_nothing_speaks() -> None:
     energy = free_energy(np.array([[9, 0, 0], [0, 0, 0]], np.float32), 1.5)
     assert energy[0] < energy[1] == pytest.approx(-1.5 * np.log(3))
-
-
-@pytest.mark.parametrize(("accuracy", "ms", "chosen"), [(0.79, 0.5, "int8"), (0.78, 0.5, "fp32"), (0.80, 2.0, "fp32")])
-def test_int8_must_be_faster_and_all_but_as_good(accuracy: float, ms: float, chosen: str) -> None:
-    whole = Candidate("fp32", "OpenVINOExecutionProvider", 0.795, 1.0)
-    assert choose([whole, Candidate("int8", "CPUExecutionProvider", accuracy, ms)]).precision == chosen
 
 
 @present
