@@ -30,7 +30,7 @@ CROP_PX: Final = 48
 SAMPLES: Final = 48_000
 TOKENS: Final = 32
 
-_NARROW: Final = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+_NARROW: Final = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
 _SPEECH: Final = {
     **_NARROW,
     "conv_dim": (16,) * 7,
@@ -55,7 +55,9 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "vit-base-16": Shape(Modality.FACE, ViTConfig, {}, {**_NARROW, "image_size": 64}),
     "wav2vec2-base": Shape(Modality.VOICE, Wav2Vec2Config, {}, _SPEECH),  # Baevski et al., NeurIPS 2020
     "hubert-base": Shape(Modality.VOICE, HubertConfig, {}, _SPEECH),  # Hsu et al., TASLP 2021
-    "wavlm-base": Shape(Modality.VOICE, WavLMConfig, {}, _SPEECH),  # Chen et al., JSTSP 2022
+    "wavlm-base": Shape(  # Chen et al., JSTSP 2022; the second layer takes the first one's position bias
+        Modality.VOICE, WavLMConfig, {}, {**_SPEECH, "num_hidden_layers": 2}
+    ),
     # distilroberta-base: RoBERTa's width (Liu et al., 2019) in 6 layers, by the method of Sanh et al. (2019).
     "distilroberta-base": Shape(
         Modality.TEXT,
@@ -70,6 +72,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         {},
         {
             **_NARROW,
+            "num_hidden_layers": 2,  # one that sees all, one that sees its surroundings
             "vocab_size": 100,
             "local_attention": 16,
             "global_attn_every_n_layers": 2,
