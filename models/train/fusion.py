@@ -133,7 +133,11 @@ def train(recipe: Recipe, pack: Path, out: Path, cache: Path = CACHE) -> Path:
     fitting, choosing = open_shelf("valid", pack, cache).split(2 / 3)
     data = {"train": tables(fitting, EACH, 0), "valid": tables(choosing, EACH // 4, 1)}
     model = build(recipe)
-    fit(FusionTask(model, data, schedule, float(recipe.options.get("modality_dropout", 0.0))), schedule, out)
+    fit(
+        FusionTask(model, data, schedule, float(recipe.options.get("modality_dropout", 0.0))),
+        schedule,
+        out / recipe.name,
+    )
     path = out / f"{recipe.name}.onnx"
     export(model, path)
     return path
@@ -154,7 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="fusion-product", help="name in models/train/recipes, or a .toml file")
     parser.add_argument("--pack", type=Path, default=PACK, help="whose encoders are fused")
-    parser.add_argument("--out", type=Path, default=CACHE, help="folder of the graph, the history and the curves")
+    parser.add_argument(
+        "--out", type=Path, default=CACHE, help="folder of the graph; history and curves are in a folder of its name"
+    )
     parser.add_argument("--results", type=Path, default=evaluation.RESULTS, help="file to note the figures in")
     options = parser.parse_args()
     torch.set_num_threads(1)
