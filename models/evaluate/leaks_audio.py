@@ -21,7 +21,7 @@ from sidecar.types import SAMPLE_RATE_HZ, FloatArray
 DIFFERING: Final = 0.25
 """Share of differing bits below which two recordings are copies; the authors take 0.35 for 3 s."""
 LEAST_WORDS: Final = 20
-"""Words of sound two recordings must share in time to be compared: 0.6 s."""
+"""Words of sound, 0.6 s, that two recordings must share in time, unless one of them has no more."""
 _DOWN: Final = 3
 """Nothing above 2000 Hz is heard, so a third of the samples do."""
 _FRAME: Final = 1973
@@ -85,14 +85,17 @@ def copies(prints: Sequence[Print], side: Sequence[int]) -> list[tuple[int, int,
 
 
 def difference(one: Print, other: Print, shift: int) -> float:
-    """Share of differing bits where `one` begins `shift` frames into `other`; 1 where too little sound is shared."""
+    """Share of differing bits where `one` begins `shift` frames into `other`; 1 where too little sound is shared.
+
+    Of recordings with fewer than `LEAST_WORDS` words it counts double: short sounds are alike by chance.
+    """
     start, stop = max(0, -shift), min(len(one.words), len(other.words) - shift)
     mine, theirs = slice(start, stop), slice(start + shift, stop + shift)
     heard = one.sounding[mine] & other.sounding[theirs]
     if stop <= start or heard.sum() < min(LEAST_WORDS, one.sounding.sum(), other.sounding.sum()):
         return 1.0
-    changed = np.bitwise_count(one.words[mine] ^ other.words[theirs])
-    return float(changed[heard].mean()) / 32
+    changed = float(np.bitwise_count(one.words[mine] ^ other.words[theirs])[heard].mean()) / 32
+    return changed if heard.sum() >= LEAST_WORDS else 2 * changed
 
 
 def _meetings(prints: Sequence[Print], side: NDArray[np.int64]) -> set[tuple[int, int, int]]:
