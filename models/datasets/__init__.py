@@ -1,6 +1,8 @@
 """Readers of the corpora that recipes and evaluation use; none of them is part of the repository.
 
-A corpus module has a frozen dataclass for one split and `load(split)` that reads it from below `data_root()`.
+Each module describes one corpus as `CORPUS` (`corpus.py` says what that holds); `catalogue.load("ravdess")` reads it,
+`splits.partition` splits it so that nobody stands on two sides. `folder.py` and `calls.py` are for data of one's own.
+Older recipes call a module's `load(split)`, which gives arrays.
 """
 
 import os

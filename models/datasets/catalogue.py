@@ -70,7 +70,7 @@ def resolve(reference: str) -> tuple[Corpus, Path]:
         if not path:
             raise CorpusError("say which folder: folder:PATH, with a folder for each class in it")
         return folder_corpus(Path(path).expanduser()), Path(path).expanduser()
-    corpus = CORPORA.get(name)
+    corpus = CORPORA.get(name.replace("_", "-"))
     if corpus is None:
         raise CorpusError(f"no corpus is called {name!r}; known: {', '.join(sorted(CORPORA))}, folder:PATH")
     if path:
