@@ -28,8 +28,8 @@ from sidecar.types import Modality
 
 FUSION: Final = "fusion"
 PARTS: Final = (*(modality.value for modality in Modality), FUSION)
-KEPT: Final = ("shipped", "compared")
-"""What the recipes note in a results file beside the figures."""
+KEPT: Final = ("compared",)
+"""What the recipes of the learned fusions note in its results file beside the figures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +77,7 @@ def _one(name: str, make: Callable[[], dict[str, Any]], folder: Path, options: a
         print("\n".join([f"{path}: {'differs' if found else 'the same again'}", *(f"  {line}" for line in found)]))
         return not found
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    write(path, result | {key: before[key] for key in KEPT if key in before})
+    write(path, result | {key: before[key] for key in KEPT if name == FUSION and key in before})
     print(path)
     for figure, value in result["figures"].items():
         low, high = result.get("intervals", {}).get(figure, (None, None))

@@ -17,7 +17,7 @@ from sidecar.inference.manifest import ModelSpec
 PACK: Final = Path(__file__).parents[1]
 """The default pack, whose results are in the repository."""
 DIGITS: Final = 4
-MEASURED: Final = ("timings", "machine", "shipped", "compared")
+MEASURED: Final = ("timings", "machine", "compared")
 """Keys that differ between runs and machines; nothing is compared there."""
 ELSEWHERE: Final = 0.01
 """How far a figure may lie off on another processor or runtime: they round INT8 and FP32 products differently, and an
