@@ -81,12 +81,12 @@ class Engines:
         """Raises `PackError`."""
         async with AsyncExitStack() as opening:
             self._pack = await asyncio.to_thread(load_pack, self._folder, self._options.licence)
-            await self._open_face(opening)
-            await self._open_voice(opening)
-            await self._open_text(opening)
             self._fusion = None
             if self._options.fusion_model is not None:
                 self._fusion = await asyncio.to_thread(open_fusion_network, Path(self._options.fusion_model))
+            await self._open_face(opening)
+            await self._open_voice(opening)
+            await self._open_text(opening)
             self._engagement: EngagementNetwork | None = None
             if self._options.engagement_model is not None:
                 head = Path(self._options.engagement_model)

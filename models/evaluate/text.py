@@ -37,7 +37,7 @@ NOTES: Final = (
     "of one base emotion. Its paper's Ekman groups and neutral, seven classes.",
     "SST-2: whole sentences of the split of this repository; the published split leaks, figures do not compare.",
     "MELD: single utterances without the dialogue around them.",
-    "Only the emotion logits are calibrated; the sentiment is published as a difference of shares.",
+    "The emotions by the temperature of the manifest; the sentiment by one inside its weights, both fitted on dev.",
     "Intervals draw whole speakers in MELD; the other corpora name nobody, so single texts are drawn.",
     "Robustness: the same 400 texts of GoEmotions and of SST-2, one flaw at a time.",
 )

@@ -9,11 +9,15 @@ import torch
 from models.train.fusion import build, export
 from models.train.fusion_model import FusionMlp, FusionTransformer
 from models.train.recipe import Recipe, RecipeError, read_recipe
+from sidecar.clock import SystemClock
+from sidecar.config import load_settings
+from sidecar.engines import EngineOptions, Engines
 from sidecar.errors import PackError
 from sidecar.fusion.calibration import reference_prior
 from sidecar.fusion.late import FusionOptions, ProductOfExperts
 from sidecar.fusion.learned import WIDTH, LearnedFusion, features
 from sidecar.inference.fusion_network import open_fusion_network
+from sidecar.telemetry import Telemetry
 from sidecar.types import EMOTIONS, Modality
 
 from .build import evidence, mixture, prediction
@@ -82,6 +86,14 @@ def test_random_transformer_does_not_read_what_is_missing():
     other = some.clone()
     other[:, 1, :-1] = 5.0
     torch.testing.assert_close(model(some), model(other))
+
+
+async def test_a_configured_network_that_is_missing_stops_the_start():
+    settings = load_settings({})
+    options = EngineOptions(fusion_model="none.onnx")
+    with pytest.raises(PackError, match=r"none\.onnx: no such file"):
+        async with Engines(settings.models, options, clock=SystemClock(), telemetry=Telemetry()):
+            pass
 
 
 def test_what_is_no_fusion_network_is_refused(tmp_path: Path):
