@@ -50,9 +50,13 @@ def _facts(spec: ModelSpec, pack: Path) -> Facts:
 
 
 def trained_on(spec: ModelSpec) -> tuple[Corpus, ...]:
-    """The corpora whose names begin what the manifest says of the training."""
+    """The corpora that the manifest means: what it says of the training begins with their name or their citation."""
     said = [_plain(each) for each in spec.trained_on]
-    return tuple(corpus for name, corpus in CORPORA.items() if any(each.startswith(_plain(name)) for each in said))
+    return tuple(
+        corpus
+        for corpus in CORPORA.values()
+        if any(each.startswith((_plain(corpus.name), _plain(corpus.citation))) for each in said)
+    )
 
 
 def _plain(name: str) -> str:

@@ -63,18 +63,20 @@ def head(facts: Facts) -> dict[str, Any]:
 
 
 def _index(facts: Facts) -> Iterator[dict[str, Any]]:
-    for head_name in facts.result["heads"]:
-        own = [
-            name for name in _headline(facts) if name.startswith(f"{head_name}_") or head_name == facts.spec.modality
-        ]
-        metrics = [
-            {"type": _METRICS[ending], "name": name, "value": facts.result["figures"][name]}
-            for name in own
-            if (ending := _ending(name))
-        ]
+    """The headline figures of each test set, which the heads are named after, and other figures begin with."""
+    heads = list(facts.result["heads"])
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for figure in _headline(facts):
+        ending = _ending(figure)
+        alone = facts.corpora[0].name if heads == [facts.spec.modality] and facts.corpora else figure.split("_")[0]
+        name = max((each for each in heads if figure.startswith(f"{each}_")), key=len, default=alone)
+        if ending:
+            metric = {"type": _METRICS[ending], "name": figure, "value": facts.result["figures"][figure]}
+            by_set.setdefault(name, []).append(metric)
+    for name, metrics in by_set.items():
         yield {
             "task": {"type": facts.texts["task"], "name": facts.texts["title"]},
-            "dataset": {"type": head_name, "name": head_name},
+            "dataset": {"type": name, "name": name},
             "metrics": metrics,
         }
 
@@ -127,7 +129,7 @@ def _data(facts: Facts) -> Iterator[str]:
 
 def _licence(facts: Facts) -> Iterator[str]:
     spec = facts.spec
-    yield f"{spec.licence}. Commercial use: {'allowed' if spec.commercial else 'not allowed'}."
+    yield f"{spec.licence}. Commercial use: {'allowed' if spec.commercial else 'not allowed'}.\n"
     if not spec.commercial:
         yield from (f"- {clause}" for clause in clauses(" ".join((spec.licence, *(c.licence for c in facts.corpora)))))
     if any(corpus.name == "meld" for corpus in facts.corpora):

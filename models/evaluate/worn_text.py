@@ -43,7 +43,7 @@ def shouted(texts: Sequence[str], _: float) -> list[str]:
 FLAWS: Final[Mapping[str, tuple[Callable[[Sequence[str], float], list[str]], tuple[float, ...], str]]] = {
     "words_lost": (missing_words, (0.05, 0.1, 0.2, 0.4), "lost"),
     "words_wrong": (wrong_words, (0.05, 0.1, 0.2, 0.4), "wrong"),
-    "unpunctuated": (unpunctuated, (1,), ""),
-    "capitals": (shouted, (1,), ""),
+    "unpunctuated": (unpunctuated, (1,), "of the text"),
+    "capitals": (shouted, (1,), "of the text"),
 }
 """Name of the flaw: how, how much, in which unit."""

@@ -8,7 +8,7 @@ _CLAUSES: Final = (
         "Creative Commons BY-NC(-SA) 4.0, section 2(a)(1): the material may be reproduced, shared and adapted "
         "'for NonCommercial purposes only'",
     ),
-    ("nocleargrant", "without a grant the owners of the material keep all rights (copyright's default)"),
+    ("cleargrant", "without a clear grant the owners of the material keep all rights (copyright's default)"),
     ("nonestated", "without a stated licence the owners of the material keep all rights (copyright's default)"),
     ("researchonly", "the owners allow research only"),
 )
