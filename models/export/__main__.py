@@ -56,7 +56,7 @@ def _model(given: Sequence[str]) -> int:
     if not told.check:
         ship_best(kept, entry, (told.precision,) if told.precision else PRECISIONS, told.pack)
         return 0
-    reference, _ = compare(kept.graph, entry, kept.validation, kept.calibration, ("fp32",))
+    reference, _ = compare(kept, entry, ("fp32",))
     shipped = measure(onnx.load(told.pack / entry.file), "shipped", entry, kept.validation)
     wanted = shipped[0] if entry.provider == "cpu" else shipped[-1]
     difference = kept.difference()

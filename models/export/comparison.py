@@ -13,8 +13,9 @@ import msgspec
 import onnx
 
 from models.evaluate.results import processor_ms
-from models.export.examples import Examples, Validation
+from models.export.examples import Validation
 from models.export.graph import TOLERANCE, ParityError
+from models.export.kept import Kept
 from models.export.precision import PRECISIONS, Precision, convert
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import ModelSpec
@@ -42,17 +43,14 @@ class Candidate:
 
 
 def compare(
-    model: onnx.ModelProto,
-    entry: ModelSpec,
-    validation: Validation,
-    calibration: Examples,
-    precisions: Sequence[Precision] = PRECISIONS,
+    kept: Kept, entry: ModelSpec, precisions: Sequence[Precision] = PRECISIONS
 ) -> tuple[list[Candidate], Mapping[str, onnx.ModelProto]]:
     """Every precision of the FP32 graph under the best and the plain provider of this machine, and the graphs."""
     graphs: dict[str, onnx.ModelProto] = {
-        precision: convert(model, precision, calibration.feeds()) for precision in precisions
+        precision: convert(kept.graph, precision, kept.calibration.feeds(), kept.exclude.get(precision, ()))
+        for precision in precisions
     }
-    found = [each for precision, graph in graphs.items() for each in measure(graph, precision, entry, validation)]
+    found = [each for name, graph in graphs.items() for each in measure(graph, name, entry, kept.validation)]
     return found, graphs
 
 

@@ -1,7 +1,7 @@
 """Smaller precisions of an FP32 graph."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -16,6 +16,8 @@ Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 Feed = Mapping[str, NDArray[Any]]
 """Inputs by name, as a session takes them."""
+Exclude = Mapping[Precision, Sequence[str]]
+"""What stays whole under a precision: nodes for INT8, constants for FP16."""
 
 
 def convert(

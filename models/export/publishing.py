@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from models.export.entries import PACK, write_entry
 from models.export.examples import Examples, Validation
 from models.export.graph import TOLERANCE, ParityError, parity, to_onnx
 from models.export.kept import KEPT, Kept, keep
-from models.export.precision import PRECISIONS, Feed, Precision, convert
+from models.export.precision import PRECISIONS, Exclude, Feed, Precision, convert
 from sidecar.inference.manifest import ModelSpec
 
 REPORT: Final = Path("results") / "export.json"
@@ -54,6 +55,7 @@ def publish_best(
     calibration: Examples,
     validation: Validation,
     precisions: Sequence[Precision] = PRECISIONS,
+    exclude: Exclude = MappingProxyType({}),
     pack: Path = PACK,
     kept: Path = KEPT,
 ) -> ModelSpec:
@@ -67,14 +69,14 @@ def publish_best(
         told = module.eval()(*sample.values())
     expected = {port.name: value.numpy() for port, value in zip(entry.output, told, strict=True)}
     inputs = {name: value.numpy() for name, value in sample.items()}
-    whole = Kept(model, inputs, expected, calibration, validation)
+    whole = Kept(model, inputs, expected, calibration, validation, exclude)
     keep(kept / entry.name, whole)
     return ship_best(whole, entry, precisions, pack)
 
 
 def ship_best(kept: Kept, entry: ModelSpec, precisions: Sequence[Precision], pack: Path) -> ModelSpec:
     """Put the best of `precisions` in the pack and say in its report what was compared. Raises `ParityError`."""
-    candidates, graphs = compare(kept.graph, entry, kept.validation, kept.calibration, ("fp32", *precisions))
+    candidates, graphs = compare(kept, entry, ("fp32", *precisions))
     best = choose(candidates, precisions)
     difference = kept.difference()
     require_parity(entry.name, difference, best, candidates)

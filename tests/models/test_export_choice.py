@@ -15,6 +15,7 @@ from onnx import numpy_helper  # noqa: E402
 from models.export import Examples, ParityError, Validation, publish_best  # noqa: E402
 from models.export.__main__ import main  # noqa: E402
 from models.export.comparison import Candidate, choose, require_parity  # noqa: E402
+from models.export.kept import restore  # noqa: E402
 from models.export.publishing import store  # noqa: E402
 from sidecar.inference.pack import load_pack  # noqa: E402
 from tests.models.test_export import ENTRY, TinyRandom, audio, expected  # noqa: E402
@@ -68,25 +69,30 @@ def test_a_published_random_model_is_checked_spoilt_refused_and_made_again(
     pack, kept = tmp_path / "pack", tmp_path / "kept"
     sample = {"audio": torch.from_numpy(audio(2))}
     examples = Examples({"audio": audio(64)})
-    entry = publish_best(TinyRandom(), sample, ENTRY, calibration=examples, validation=validation, pack=pack, kept=kept)
+    whole = {"int8": ["some_node"]}
+    where = {"pack": pack, "kept": kept}
+    entry = publish_best(
+        TinyRandom(), sample, ENTRY, calibration=examples, validation=validation, exclude=whole, **where
+    )
+    assert restore("tiny-random", kept).exclude == {"int8": ("some_node",)}
     told = json.loads((pack / "results" / "export.json").read_text())["tiny-random"]
     assert told["model"]["sha256"] == entry.sha256
     assert {each["precision"] for each in told["compared"]} == {"fp32", "fp16", "int8", "int8-dynamic"}
     assert float(told["fp32_difference"]) < 1e-5
     assert told["shipped"]["accuracy"] == 1.0
 
-    where = ("--pack", pack, "--kept", kept)
-    assert run("tiny-random", *where, "--precision", "int8") == 0
+    there = ("--pack", pack, "--kept", kept)
+    assert run("tiny-random", *there, "--precision", "int8") == 0
     graph = onnx.load(pack / ENTRY.file)
     assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
-    assert run("tiny-random", *where, "--check") == 0
+    assert run("tiny-random", *there, "--check") == 0
 
     spoil(graph, lambda weights: -weights)
     store(graph, entry, pack)
-    assert run("tiny-random", *where, "--check") == 1
+    assert run("tiny-random", *there, "--check") == 1
     assert "points of accuracy against FP32" in capsys.readouterr().err
-    assert run("tiny-random", *where) == 0
-    assert run("tiny-random", *where, "--check") == 0
+    assert run("tiny-random", *there) == 0
+    assert run("tiny-random", *there, "--check") == 0
     load_pack(pack, "commercial")
 
 
