@@ -7,7 +7,6 @@ speech of the same person in the same emotion and made to sound like a call, dif
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,12 +36,16 @@ ALL_VIEWS: Final = ((0, 1, 2, 3),)
 """Those of any other."""
 
 
-@dataclass(frozen=True, slots=True)
 class Statistics:
-    """The encoder alone on ONNX Runtime, which is twice as fast as torch, and where its results are kept."""
+    """A frozen encoder's pooled statistics of clips, and where they are kept.
 
-    model: OrtModel
-    folder: Path
+    It runs on ONNX Runtime, which is twice as fast as torch, and is exported when the first clip is not on disk.
+    """
+
+    def __init__(self, encoder: nn.Module, name: str, folder: Path = CACHE) -> None:
+        """`encoder`: (batch, 48000) -> (batch, width); `folder` belongs to it and to no other."""
+        self._encoder, self._name, self._folder = encoder, name, folder
+        self._model: OrtModel | None = None
 
     def examples(self, cases: Sequence[VoiceCase], labels: Sequence[str], *, recorded: bool = False) -> Examples:
         """All views of the cases, or only as `recorded`; balanced."""
@@ -62,11 +65,11 @@ class Statistics:
 
     def features(self, cases: Sequence[VoiceCase], view: int) -> NDArray[np.float32]:
         """(cases, width) of one view; goes on where an earlier call was stopped."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         rows = []
         for start in tqdm(range(0, len(cases), CHUNK), desc=f"{cases[0].corpus}, view {view}", mininterval=10):
             chunk = cases[start : start + CHUNK]
-            path = self.folder / f"{_key(chunk, view)}.npy"
+            path = self._folder / f"{_key(chunk, view)}.npy"
             if not path.exists():
                 partial = path.with_suffix(".partial.npy")
                 np.save(partial, self._chunk(chunk, cases, view))
@@ -75,12 +78,13 @@ class Statistics:
         return np.concatenate(rows)
 
     def _chunk(self, chunk: Sequence[VoiceCase], cases: Sequence[VoiceCase], view: int) -> NDArray[np.float16]:
-        rows = [self.model.run({"audio": window(case, cases, view)[None]})["features"] for case in chunk]
+        self._model = model = self._model or exported(self._encoder, self._name)
+        rows = [model.run({"audio": window(case, cases, view)[None]})["features"] for case in chunk]
         return np.concatenate(rows).astype(np.float16)
 
 
-def statistics(encoder: nn.Module, name: str, folder: Path = CACHE) -> Statistics:
-    """`encoder`: (batch, 48000) -> (batch, width); `folder` belongs to it and to no other."""
+def exported(encoder: nn.Module, name: str) -> OrtModel:
+    """`audio` (batch, 48000) in, `features` (batch, width) out."""
     spec = ModelSpec(
         name=name,
         version="0",
@@ -100,7 +104,7 @@ def statistics(encoder: nn.Module, name: str, folder: Path = CACHE) -> Statistic
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / spec.file
         onnx.save(to_onnx(encoder, {"audio": torch.zeros(2, SAMPLES)}, spec), path)
-        return Statistics(OrtModel(spec, path), folder)
+        return OrtModel(spec, path)
 
 
 def window(case: VoiceCase, cases: Sequence[VoiceCase], view: int) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from models.train.recipe import Recipe
 from models.train.voice_calibration import calibrate
 from models.train.voice_cases import Material
 from models.train.voice_distil import trained_front_end
-from models.train.voice_features import statistics
+from models.train.voice_features import Statistics
 from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall
 from models.train.voice_model import DEPTH, VoiceModel
 from models.train.voice_network import options_of
@@ -50,14 +50,13 @@ def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PAC
     options: HeadOptions = options_of(recipe, HeadOptions)
     name, make = FROZEN[recipe.architecture]
     encoder = make()
-    known = statistics(encoder, name, _cache(recipe, out))
+    known = Statistics(encoder, name, _cache(recipe, out))
     training = known.examples(material.train, material.labels)
     held_out = known.examples(material.valid, material.labels)
     tried = logits_of(fit(training, options), held_out)
     _tell(tried, held_out)
     calibration = calibrate(tried, held_out.targets, held_out.weights, training.prior())
-    everybody = known.examples((*material.train, *material.valid), material.labels)
-    model = VoiceModel(encoder, fit(everybody, options))
+    model = VoiceModel(encoder, fit(training + held_out, options))
     origin = Origin(name, f"python -m models.train.voice --recipe {recipe.name}", WHISPER)
     entry = voice_entry(model, material, origin, calibration, notes=SPEAKER)
     return publish_voice(model, entry, pack)

@@ -48,6 +48,15 @@ class Examples:
         shares: NDArray[np.float64] = mass / mass.sum()
         return shares
 
+    def __add__(self, other: "Examples") -> "Examples":
+        return Examples(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.targets, other.targets]),
+            np.concatenate([self.weights, other.weights]),
+            np.concatenate([self.speakers, other.speakers]),
+            np.concatenate([self.corpora, other.corpora]),
+        )
+
 
 def shares_of(targets: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n, labels) rows that sum to 1, out of the ones for the labels that are right."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from models.train.hub_contract import Encoded
 from models.train.whisper_encoder import STATISTICS, WIDTH
 
 DEPTH = 3
@@ -43,6 +44,5 @@ class VoiceModel(nn.Module):
         self.encoder = encoder
         self.head = head
 
-    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        logits, embedding = self.head(self.encoder(audio))
-        return logits, embedding
+    def forward(self, audio: Tensor) -> Encoded:
+        return Encoded(*self.head(self.encoder(audio)))

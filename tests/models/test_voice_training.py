@@ -15,6 +15,7 @@ soundfile = pytest.importorskip("soundfile", reason="needs the extra `train`")
 transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
 
 from models.datasets.corpus import Sample  # noqa: E402
+from models.export import PACK, write_entry  # noqa: E402
 from models.train import voice  # noqa: E402
 from models.train.hub import CheckpointError  # noqa: E402
 from models.train.loop import TrainingDiverged  # noqa: E402
@@ -27,7 +28,7 @@ from models.train.voice_task import VoiceTask, train_network  # noqa: E402
 from models.train.wav2vec2_compact import CompactWav2Vec2, WaveformFrontEnd, stem  # noqa: E402
 from models.train.whisper_encoder import WhisperEncoder  # noqa: E402
 from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.manifest import MANIFEST, read_manifest  # noqa: E402
+from sidecar.inference.manifest import read_manifest  # noqa: E402
 
 AUDIO = np.random.default_rng(0).normal(0.02, 0.1, (2, 48_000)).astype(np.float32)
 TINY = {
@@ -54,12 +55,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def empty_pack(tmp_path: Path) -> Path:
-    """A pack of no models: enough to publish into."""
-    pack = tmp_path / "pack"
-    pack.mkdir()
-    (pack / MANIFEST).write_text("model = []\n", "utf-8")
-    return pack
+def pack(tmp_path: Path) -> Path:
+    """One that knows no encoder yet."""
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    write_entry(next(spec for spec in read_manifest(PACK) if spec.role == "vad"), folder)
+    return folder
 
 
 def random_checkpoint(folder: Path, family: str) -> Path:
@@ -81,7 +82,7 @@ def random_checkpoint(folder: Path, family: str) -> Path:
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
 @pytest.mark.parametrize("architecture", TINY)
 def test_a_random_network_of_each_architecture_trains_exports_and_runs(
-    architecture: str, clips: str, tmp_path: Path, empty_pack: Path
+    architecture: str, clips: str, tmp_path: Path, pack: Path
 ) -> None:
     name, options = TINY[architecture]
     checkpoint = str(random_checkpoint(tmp_path / "checkpoint", architecture)) if architecture in CLASSES else None
@@ -89,12 +90,12 @@ def test_a_random_network_of_each_architecture_trains_exports_and_runs(
     recipe = msgspec.structs.replace(
         recipe, options=options, schedule=msgspec.structs.replace(recipe.scheduled(), batch=4, accumulate=1)
     )
-    spec = train_network(recipe, voice.NETWORKS[architecture], assemble([clips]), tmp_path, empty_pack)
-    said = OrtModel(spec, empty_pack / spec.file).run({"audio": AUDIO})
+    spec = train_network(recipe, voice.NETWORKS[architecture], assemble([clips]), tmp_path, pack)
+    said = OrtModel(spec, pack / spec.file).run({"audio": AUDIO})
     assert said["logits"].shape == (2, len(spec.labels))
     assert np.isfinite(said["logits"]).all()
     assert np.abs(said["logits"][0] - said["logits"][1]).max() > 0, "the logits follow the audio"
-    assert read_manifest(empty_pack)[0].calibration.typical is not None
+    assert read_manifest(pack)[0].calibration.typical is not None
     assert (tmp_path / "curves.png").exists()
 
 
@@ -160,17 +161,17 @@ def test_a_label_that_validation_lacks_cannot_be_calibrated() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_command_trains_a_head_on_ones_own_clips_into_a_pack(
-    clips: str, tmp_path: Path, empty_pack: Path, monkeypatch: pytest.MonkeyPatch
+    clips: str, tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     random = WhisperEncoder(depth=3).eval()
     monkeypatch.setitem(voice.FROZEN, "whisper-head", ("voice-random-whisper", lambda: random))
-    command = ["--corpus", clips, "--out", str(tmp_path / "out"), "--pack", str(empty_pack)]
+    command = ["--corpus", clips, "--out", str(tmp_path / "out"), "--pack", str(pack)]
     assert voice.main(command) == 0
-    (spec,) = read_manifest(empty_pack)
+    spec = read_manifest(pack)[0]
     assert spec.labels == ("sadness", "anger")
     assert spec.trained_on[0].startswith("folder")
-    assert OrtModel(spec, empty_pack / spec.file).run({"audio": AUDIO})["logits"].shape == (2, 2)
+    assert OrtModel(spec, pack / spec.file).run({"audio": AUDIO})["logits"].shape == (2, 2)
     assert len(list((tmp_path / "out").glob("*.npy"))) > 0
 
 
@@ -199,31 +200,31 @@ def test_every_recipe_can_be_read_and_has_its_architecture() -> None:
 
 
 def test_what_does_not_go_together_is_named(
-    clips: str, tmp_path: Path, empty_pack: Path, capsys: pytest.CaptureFixture[str]
+    clips: str, tmp_path: Path, pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     material = assemble([clips])
     with pytest.raises(RecipeError, match="--checkpoint FOLDER"):
-        voice.train(read_recipe("voice-wavlm-finetune", "voice"), material, tmp_path, empty_pack)
+        voice.train(read_recipe("voice-wavlm-finetune", "voice"), material, tmp_path, pack)
     folder = random_checkpoint(tmp_path / "hubert", "hubert")
     other_family = read_recipe("voice-wavlm-finetune", "voice").told(None, str(folder))
     with pytest.raises(CheckpointError, match=r"'model_type': 'hubert'.*'wavlm'"):
-        voice.train(other_family, material, tmp_path, empty_pack)
+        voice.train(other_family, material, tmp_path, pack)
     misspelt = msgspec.structs.replace(read_recipe("voice-log-mel-cnn", "voice"), options={"chanels": [4]})
     with pytest.raises(RecipeError, match=r"table \[options\]"):
-        voice.train(misspelt, material, tmp_path, empty_pack)
+        voice.train(misspelt, material, tmp_path, pack)
     assert voice.main(["--corpus", clips]) == 1
     assert "say --pack DIR" in capsys.readouterr().err
-    assert voice.main(["--recipe", "voice-nothing", "--pack", str(empty_pack)]) == 1
+    assert voice.main(["--recipe", "voice-nothing", "--pack", str(pack)]) == 1
     assert "recipes here" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(clips: str, tmp_path: Path, empty_pack: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_training(clips: str, tmp_path: Path, pack: Path) -> None:
     recipe = read_recipe("voice-log-mel-cnn", "voice").told([clips], None, 1)
     recipe = msgspec.structs.replace(recipe, options={"channels": [4, 4, 4, 4]})
     poisoned = voice.NETWORKS["log-mel-cnn"](recipe)
     poisoned[0].blocks[0].weight.data.fill_(torch.nan)
     with pytest.raises(TrainingDiverged, match="peak_rate"):
-        train_network(recipe, lambda _: poisoned, assemble([clips]), tmp_path, empty_pack)
+        train_network(recipe, lambda _: poisoned, assemble([clips]), tmp_path, pack)
 
 
 def test_egemaps_with_opensmile_or_a_word_of_what_to_install(
