@@ -77,7 +77,7 @@ def assemble(references: Sequence[str]) -> Material:
     """
     loaded = [load(reference, "voice") for reference in references]
     known = {corpus.base(sample) for corpus, samples in loaded for sample in samples}
-    to_base = {emotion: emotion for emotion in EMOTIONS if emotion in known}
+    to_base: dict[str, str] = {emotion: emotion for emotion in EMOTIONS if emotion in known}
     if any(corpus.name == ravdess.CORPUS.name for corpus, _ in loaded):
         to_base = dict(ravdess.TO_BASE)
     parts: dict[str, list[VoiceCase]] = {"train": [], "valid": []}

@@ -82,7 +82,7 @@ def windows(
     """(count, 48000) float32, drawn with repetition."""
     rows = np.zeros((count, SAMPLES), np.float32)
     for row in rows:
-        clip = cases[random.integers(len(cases))].clip
+        clip = cases[int(random.integers(len(cases)))].clip
         samples = in_speech(clip, [clip], random)
         row[:] = degraded(samples, random) if random.random() < DEGRADED else samples
     return rows

@@ -52,7 +52,8 @@ def parameters(cases: tuple[VoiceCase, ...]) -> NDArray[np.float64]:
     """(cases, 88) of the middle 3 s of each clip, as recorded."""
     smile = _smile()
     rows = [np.asarray(smile.process_signal(as_recorded(case.clip), SAMPLE_RATE_HZ))[0] for case in cases]
-    return np.nan_to_num(np.stack(rows))
+    finite: NDArray[np.float64] = np.nan_to_num(np.stack(rows))
+    return finite
 
 
 def _smile() -> Any:

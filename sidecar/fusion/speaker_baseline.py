@@ -87,4 +87,4 @@ class SpeakerBaseline:
 
 def _entropy(shares: NDArray[np.float64]) -> float:
     """In nats, of shares that sum to 1."""
-    return -float((shares * log_of(shares)).sum())
+    return -float((shares * log_of(shares.astype(np.float32))).sum())
