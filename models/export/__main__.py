@@ -24,7 +24,7 @@ from models.export.entries import PACK, read_entry
 from models.export.graph import ParityError
 from models.export.kept import KEPT, restore
 from models.export.precision import PRECISIONS
-from models.export.publishing import report, ship_best
+from models.export.publishing import ship_best, show
 from models.export.tensorrt import EngineMissing, EngineOptions, build, write_engines
 from models.export.triton import TritonOptions, write_repository
 from sidecar.errors import PackError
@@ -48,7 +48,7 @@ def _model(given: Sequence[str]) -> int:
     parser = _parser("NAME")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--precision", choices=PRECISIONS, help="ship this one instead of the best")
-    parser.add_argument("--check", action="store_true", help="change nothing but the report")
+    parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("--kept", type=Path, default=KEPT, help="folder of what exports left")
     told = parser.parse_args(given)
     entry = read_entry(told.name, told.pack)
@@ -60,7 +60,7 @@ def _model(given: Sequence[str]) -> int:
     shipped = measure(onnx.load(told.pack / entry.file), "shipped", entry, kept.validation)
     wanted = shipped[0] if entry.provider == "cpu" else shipped[-1]
     difference = kept.difference()
-    report(entry, difference, wanted, [*reference, *shipped], told.pack)
+    show(entry.name, difference, wanted, [*reference, *shipped])
     require_parity(entry.name, difference, wanted, reference)
     return 0
 

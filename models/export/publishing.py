@@ -83,13 +83,14 @@ def ship_best(kept: Kept, entry: ModelSpec, precisions: Sequence[Precision], pac
     provider = "cpu" if best.provider == PLAIN else "auto"
     entry = store(graphs[best.precision], msgspec.structs.replace(entry, provider=provider), pack)
     report(entry, difference, best, candidates, pack)
+    show(entry.name, difference, best, candidates)
     return entry
 
 
 def report(
     entry: ModelSpec, difference: float, shipped: Candidate, candidates: Sequence[Candidate], pack: Path
-) -> dict[str, Any]:
-    """Write the model's part of the report and print it as a table."""
+) -> None:
+    """Write the model's part of the report."""
     path = pack / REPORT
     known: dict[str, Any] = results.read(path) if path.exists() else {}
     known[entry.name] = {
@@ -100,13 +101,16 @@ def report(
         "compared": [asdict(candidate) for candidate in candidates],
     }
     results.write(path, known)
-    print(f"{entry.name}: FP32 differs from torch by {difference:.1e}")
+
+
+def show(name: str, difference: float, shipped: Candidate, candidates: Sequence[Candidate]) -> None:
+    """Print what was measured as a table."""
+    print(f"{name}: FP32 differs from torch by {difference:.1e}")
     for each in candidates:
         mark = "shipped" if each == shipped else ""
         print(
             f"  {each.precision:12} {each.provider:25} {each.accuracy:.4f} {each.ms:8.3f} ms {each.mb:7.2f} MB {mark}"
         )
-    return known
 
 
 def faithful(module: nn.Module, sample: Mapping[str, Tensor], entry: ModelSpec) -> tuple[onnx.ModelProto, float]:
