@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 BINS: Final = 15
 """Bins of equal width for the calibration error, as in Guo et al. (ICML 2017)."""
 RESAMPLES: Final = 1000
+FEW_GROUPS: Final = 6
 
 Labels = NDArray[np.integer[Any]]
 Shares = NDArray[np.floating[Any]]
@@ -158,12 +159,20 @@ def bootstrap_interval(
 
     Clips of one speaker are alike: drawing single clips would make the interval too narrow (cluster bootstrap, Davison
     and Hinkley 1997, section 3.8). `groups` (n,) names the group of each row; where nobody is named, give `range(n)`.
+    Of fewer than `FEW_GROUPS` groups there are too few draws to tell anything, so their rows are drawn anew too.
     """
     members = rows_of_groups(groups)
     count, single = len(members), len(members) == len(groups)
     random = np.random.default_rng(seed)
-    drawn = (random.integers(count, size=count) for _ in range(resamples))
-    values = [figure(chosen if single else np.concatenate([members[i] for i in chosen])) for chosen in drawn]
+
+    def draw() -> Rows:
+        chosen = random.integers(count, size=count)
+        if single:
+            return chosen
+        drawn = (members[i] for i in chosen)
+        return np.concatenate([random.choice(rows, len(rows)) if count < FEW_GROUPS else rows for rows in drawn])
+
+    values = [figure(draw()) for _ in range(resamples)]
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

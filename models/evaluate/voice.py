@@ -41,7 +41,7 @@ NOTES: Final = (
     "*_speaker_*: the product's running statistics of the speaker (fusion/speaker_baseline.py) over all of a speaker's "
     "clips in a drawn order, from the first on; *_single_*: over recordings of one emotion of one speaker each, where "
     "there is nothing to tell the two apart by. The others are of each clip by itself, as the graph gives it.",
-    "Intervals draw whole speakers; RAVDESS' test has three, so its interval is coarse and its gaps cannot be tested.",
+    "Intervals draw whole speakers; RAVDESS' test has three, so their clips are drawn too, and gaps cannot be tested.",
     "Robustness: the same 60 clips of each corpus, the middle 3 s as recorded, one flaw at a time.",
 )
 UNSLICED: Final = (

@@ -78,6 +78,9 @@ def test_intervals_draw_whole_speakers():
     low, high = metrics.bootstrap_interval(figure, speakers)
     # Ten draws of a fair coin: the binomial's 2.5 % and 97.5 % quantiles are 2 and 8 of 10.
     assert (low, high) == pytest.approx((0.2, 0.8), abs=0.051)
+    alike = np.tile([0, 1], 90)
+    few = metrics.bootstrap_interval(lambda rows: float(alike[rows].mean()), np.repeat([1, 2, 3], 60), resamples=200)
+    assert few == pytest.approx((0.43, 0.57), abs=0.03), "three speakers who are alike still leave a doubt"
     narrow = metrics.bootstrap_interval(figure, range(1000), resamples=200)
     assert narrow[1] - narrow[0] < 0.1
     assert metrics.bootstrap_interval(figure, speakers) == (low, high)
