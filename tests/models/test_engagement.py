@@ -27,7 +27,7 @@ from tests.fusion.build import LOOKING, mixture, prediction
 
 from .datasets.layouts import write
 
-QUICK = engagement.Schedule(epochs=12, peak_rate=1e-2, batch=64)
+QUICK = engagement.Schedule(epochs=3, peak_rate=1e-2, batch=16)
 
 
 def invented(identities: int, seed: int) -> Seconds:
