@@ -1,7 +1,8 @@
 """A model repository for Triton, generated from a pack: DIR/NAME/config.pbtxt and DIR/NAME/1/model.onnx.
 
 The fields are those of Triton's `model_config.proto` (triton-inference-server/common). Graphs whose first dimension is
-free and called `batch` are batched by the server over all callers; the others keep their shape.
+free and called `batch` are batched by the server over all callers; the others keep their shape, and dynamically
+quantised ones serve one unit at a time, since neighbours would alter its figures.
 """
 
 import shutil
@@ -50,15 +51,17 @@ def write_repository(pack: Pack, folder: Path, options: TritonOptions) -> list[P
         if spec.labels:
             (folder / spec.name / "labels.txt").write_text("\n".join(spec.labels) + "\n", "utf-8")
         paths.append(folder / spec.name / "config.pbtxt")
-        paths[-1].write_text(configuration(spec, output_types(pack.path(spec)), options), "utf-8")
+        graph = onnx.load(pack.path(spec), load_external_data=False).graph
+        alone = any(node.op_type == "DynamicQuantizeLinear" for node in graph.node)
+        fitting = msgspec.structs.replace(options, max_batch=1) if alone else options
+        paths[-1].write_text(configuration(spec, output_types(graph), fitting), "utf-8")
     return paths
 
 
-def output_types(graph: Path) -> dict[str, str]:
+def output_types(graph: onnx.GraphProto) -> dict[str, str]:
     """Triton's type of each output; the manifest leaves them out, since the graph has them."""
-    outputs = onnx.load(graph, load_external_data=False).graph.output
-    names = {output.name: onnx.helper.tensor_dtype_to_np_dtype(output.type.tensor_type.elem_type) for output in outputs}
-    return {name: _TYPES[str(dtype)] for name, dtype in names.items()}
+    kinds = {output.name: output.type.tensor_type.elem_type for output in graph.output}
+    return {name: _TYPES[str(onnx.helper.tensor_dtype_to_np_dtype(kind))] for name, kind in kinds.items()}
 
 
 def is_batched(spec: ModelSpec) -> bool:
@@ -77,7 +80,7 @@ def configuration(spec: ModelSpec, outputs: dict[str, str], options: TritonOptio
         *_ports("input", [_input(port, batched) for port in spec.input]),
         *_ports("output", [_output(port, outputs[port.name], batched, bool(spec.labels)) for port in spec.output]),
     ]
-    if batched:
+    if batched and options.max_batch > 1:
         preferred = ", ".join(str(size) for size in options.preferred if size <= options.max_batch)
         delay_us = round(options.max_delay_ms * 1000)
         lines.append(

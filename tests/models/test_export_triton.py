@@ -1,5 +1,6 @@
 """The model repository for Triton, read back by protobuf under the fields of Triton's own schema."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field  # noqa: E402
 
 from models.export.__main__ import main  # noqa: E402
+from models.export.precision import convert  # noqa: E402
 from tests.inference.graphs import FACE, LABELS, TEXT, VOICE, random_model, write_manifest  # noqa: E402
 
 TYPES = {"STRING": Field.TYPE_STRING, "INT32": Field.TYPE_INT32, "INT64": Field.TYPE_INT64, "UINT64": Field.TYPE_UINT64}
@@ -102,3 +104,14 @@ def test_the_server_can_read_what_is_generated_from_a_manifest(tmp_path: Path, m
     assert (folder / "1" / "model.onnx").read_bytes() == (pack / "weights" / "random-face.onnx").read_bytes()
     (labelled,) = (port.label_filename for port in face.output if port.label_filename)
     assert (folder / labelled).read_text().split() == LABELS
+
+
+def test_a_dynamically_quantised_graph_is_served_alone(tmp_path: Path, model_config: type[Any]) -> None:
+    table = random_model(tmp_path, "random-face", FACE)
+    path = tmp_path / table["file"]
+    onnx.save(convert(onnx.load(path), "int8-dynamic"), path)
+    write_manifest(tmp_path, {**table, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    assert main(["triton", "--pack", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    told = text_format.Parse((tmp_path / "out" / "random-face" / "config.pbtxt").read_text(), model_config())
+    assert told.max_batch_size == 1, "neighbours in a batch would alter its figures"
+    assert not told.HasField("dynamic_batching")
