@@ -23,6 +23,7 @@ from typing import Final
 
 import torch
 
+from models.datasets import emodb, ravdess
 from models.datasets.corpus import CorpusError
 from models.evaluate import voice as evaluation
 from models.evaluate.answers import figures
@@ -65,9 +66,12 @@ def train(recipe: Recipe, material: Material, out: Path, pack: Path, *, resume: 
 
 
 def figures_of(name: str, pack: Path) -> dict[str, float]:
-    """Every figure of the evaluation, of the file as published."""
+    """Figures of the evaluation, of the file as published, in every way it is scored."""
     model = open_model(encoder(Modality.VOICE, pack, name), pack)
     heads = [head for way in evaluation.WAYS for head in evaluation.heads(model, way)]
+    spoken = ravdess.load("test"), tuple(clip for clip in emodb.load() if clip.emotion in emodb.FOUR)
+    english, german = (evaluation.logits_of(model, clips, "clip") for clips in spoken)
+    heads += evaluation.adapted_heads(model, spoken, (english, german))
     return {figure: value for head in heads for figure, value in figures(head).items()}
 
 

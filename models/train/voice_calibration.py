@@ -11,7 +11,9 @@ from models.train.voice_head import loss_of, shares_of
 from sidecar.inference.manifest import Calibration
 
 FAMILIAR_SHARE: Final = 0.98
-"""Share of the validation windows that are to count as like the training data."""
+"""Share of the validation windows that are to count as like the training data, even without the margin."""
+MARGIN: Final = 3.0
+"""Free energy by which other languages, rooms and telephones may lie above: noise and music lie 6 and more above."""
 
 Logits = NDArray[np.float32]
 
@@ -29,7 +31,7 @@ def calibrate(
     return Calibration(
         temperature=temperature,
         prior=rounded(prior),
-        energy_limit=round(float(np.quantile(free_energy(logits, temperature), FAMILIAR_SHARE)), 4),
+        energy_limit=round(float(np.quantile(free_energy(logits, temperature), FAMILIAR_SHARE)) + MARGIN, 4),
         typical=tuple(rounded(row, 3) for row in typical(logits, targets, weights)),
     )
 

@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("soundfile", reason="needs the extra `train`")
 
-from models.datasets import data_root, ravdess
+from models.datasets import data_root, emodb, ravdess
 from models.evaluate import voice as evaluation
+from sidecar.fusion.calibration import Calibration
 from sidecar.inference.local import OrtModel
 
 needs_data = pytest.mark.skipif(
@@ -55,3 +56,35 @@ def test_silence_and_clipping_give_finite_logits(model: OrtModel) -> None:
     loud = np.sign(np.random.default_rng(0).normal(size=48_000)).astype(np.float32)
     said = model.run({"audio": np.stack([np.zeros(48_000, np.float32), loud])})
     assert all(np.isfinite(values).all() for values in said.values())
+
+
+def unlike_speech() -> dict[str, np.ndarray]:
+    """White and brown noise, a mains hum, a chord, clicks and silence."""
+    random, time_s = np.random.default_rng(0), np.arange(48_000) / 16_000
+    white = random.normal(0, 0.05, 48_000)
+    chord = sum(np.sin(2 * np.pi * pitch_hz * k * time_s) / k for pitch_hz in (196, 262, 330) for k in (1, 2, 3))
+    return {
+        "white noise": white,
+        "brown noise": np.fft.irfft(np.fft.rfft(white) / np.maximum(np.arange(24_001), 20)) * 20,
+        "hum": 0.1 * np.sign(np.sin(2 * np.pi * 50 * time_s)) + random.normal(0, 0.01, 48_000),
+        "chord": 0.05 * chord * (1 + 0.3 * np.sin(4 * np.pi * time_s)),
+        "clicks": (random.random(48_000) < 5e-4) * random.normal(0, 0.5, 48_000),
+        "silence": np.zeros(48_000),
+    }
+
+
+@needs_data
+def test_noise_and_music_are_unfamiliar_and_speech_of_another_language_is_not(model: OrtModel) -> None:
+    head = Calibration(model.spec)
+    for name, samples in unlike_speech().items():
+        assert not head.familiar(model.run({"audio": samples[None].astype(np.float32)})["logits"][0]), name
+    spoken = [evaluation.as_recorded(clip) for clip in (*emodb.load()[::20], *ravdess.load("test")[::12])]
+    known = [head.familiar(logits) for logits in model.run({"audio": np.stack(spoken)})["logits"]]
+    assert np.mean(known) > 0.9
+
+
+@needs_data
+def test_what_is_ones_own_is_taken_off_without_erasing_who_shows_one_emotion(model: OrtModel) -> None:
+    stated = model.spec.metrics
+    assert stated["emodb_speaker_uar"] > stated["emodb_uar"] + 0.015
+    assert stated["emodb_single_uar"] > stated["emodb_uar"] - 0.03

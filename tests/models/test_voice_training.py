@@ -20,7 +20,7 @@ from models.train import voice  # noqa: E402
 from models.train.hub import CheckpointError  # noqa: E402
 from models.train.loop import TrainingDiverged  # noqa: E402
 from models.train.recipe import RECIPES, RecipeError, read_recipe  # noqa: E402
-from models.train.voice_calibration import calibrate  # noqa: E402
+from models.train.voice_calibration import calibrate, free_energy  # noqa: E402
 from models.train.voice_cases import CorpusClip, VoiceCase, assemble  # noqa: E402
 from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall  # noqa: E402
 from models.train.voice_network import VoiceNetwork  # noqa: E402
@@ -150,6 +150,9 @@ def test_the_head_learns_scales_and_calibrates() -> None:
     assert calibration.typical is not None
     np.testing.assert_array_equal(np.argmax(calibration.typical, 1), np.arange(3))
     assert calibration.energy_limit is not None
+    strange = replace(examples, features=examples.features + 12)
+    assert (free_energy(logits_of(head, strange), calibration.temperature) > calibration.energy_limit).all()
+    assert (free_energy(logits, calibration.temperature) < calibration.energy_limit).all()
     assert head(torch.zeros(1, 20))[1].shape == (1, 256)
 
 
