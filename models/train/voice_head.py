@@ -1,7 +1,7 @@
 """Fits the head on pooled statistics: a logistic regression, strongly shrunk, and two small networks beside it.
 
 The shrunk regression is what transfers to corpora that nothing was trained on; the networks know more of those that
-they were (see `models/results/log-voice.md`).
+they were (see `models/results/log.md`).
 """
 
 from dataclasses import dataclass
