@@ -38,6 +38,8 @@ TINY = {
     "hubert": ("voice-hubert-finetune", {}),
     "wavlm": ("voice-wavlm-finetune", {}),
 }
+ALIKE = ("wav2vec2", "hubert")
+"""Trained by the same code as WavLM, so that they are left to `make test-shapes`."""
 CLASSES = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
 
 
@@ -80,7 +82,10 @@ def random_checkpoint(folder: Path, family: str) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize(
+    "architecture",
+    ["log-mel-cnn", "bilstm-attention", "wavlm", *(pytest.param(each, marks=pytest.mark.shapes) for each in ALIKE)],
+)
 def test_a_random_network_of_each_architecture_trains_exports_and_runs(
     architecture: str, clips: str, tmp_path: Path, pack: Path
 ) -> None:
