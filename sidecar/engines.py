@@ -13,19 +13,18 @@ from sidecar.clock import Clock
 from sidecar.fusion.calibration import Calibration
 from sidecar.fusion.engagement_head import EngagementHead, RuleScorer, Scorer
 from sidecar.fusion.late import Fusion, ProductOfExperts
-from sidecar.fusion.learned import LearnedFusion
+from sidecar.fusion.learned import WIDTH, LearnedFusion
 from sidecar.inference.batcher import Batcher, BatcherOptions
 from sidecar.inference.blazeface import FaceDetector
 from sidecar.inference.collation import Collation, Padded, Whole
 from sidecar.inference.encoder import Model
-from sidecar.inference.engagement_network import EngagementNetwork, open_engagement_network
 from sidecar.inference.face_mesh import FaceMesh
 from sidecar.inference.face_vit import FaceVit
-from sidecar.inference.fusion_network import open_fusion_network
 from sidecar.inference.iris import IrisTracker
 from sidecar.inference.language import LanguageIdentifier
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import ModelSpec
+from sidecar.inference.own_networks import EngagementNetwork, open_engagement_network, open_fusion_network
 from sidecar.inference.pack import Licence, load_pack
 from sidecar.inference.silero import SileroVad
 from sidecar.inference.speech import SpeechEncoder
@@ -83,7 +82,7 @@ class Engines:
             self._pack = await asyncio.to_thread(load_pack, self._folder, self._options.licence)
             self._fusion = None
             if self._options.fusion_model is not None:
-                self._fusion = await asyncio.to_thread(open_fusion_network, Path(self._options.fusion_model))
+                self._fusion = await asyncio.to_thread(open_fusion_network, Path(self._options.fusion_model), WIDTH)
             await self._open_face(opening)
             await self._open_voice(opening)
             await self._open_text(opening)

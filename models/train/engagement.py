@@ -36,7 +36,7 @@ from models.train.loop import Schedule, fit
 from sidecar.config import load_settings
 from sidecar.errors import SidecarError
 from sidecar.fusion.engagement_head import FEATURES, SECONDS
-from sidecar.inference.engagement_network import HeadCard, head_spec
+from sidecar.inference.own_networks import HeadCard, head_spec
 
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "engagement"
 SCHEDULE: Final = Schedule(epochs=60, peak_rate=3e-3, batch=64, weight_decay=0.1, patience=12, average=0.98)

@@ -18,9 +18,8 @@ from sidecar.config import Settings
 from sidecar.consent.audit import AuditChain
 from sidecar.consent.gate import parse_consent
 from sidecar.engines import Engines
-from sidecar.fusion.affect import Affect
-from sidecar.fusion.engagement import Scores, SpeakingBehaviour, score
-from sidecar.fusion.engagement_head import History, features
+from sidecar.fusion.engagement import LabelOptions, Scores, Second, score
+from sidecar.fusion.engagement_head import History
 from sidecar.fusion.late import Fusion, ProductOfExperts
 from sidecar.pipeline import HearingStage, ParticipantPipeline, SeeingStage, Stage
 from sidecar.publish.publisher import Envelope, RoomPublisher, new_epoch
@@ -58,17 +57,9 @@ class Tap:
         """Media time, (20, features) float32, and the answer of the rules."""
         self._history = History()
 
-    def score(
-        self,
-        media_time_s: float,
-        emotions: FloatArray,
-        affect: Affect,
-        cues: Mapping[str, float],
-        speaking: SpeakingBehaviour | None,
-    ) -> Scores:
-        by_rule = score(emotions, affect, cues, speaking)
-        self._history.add(media_time_s, features(emotions, affect, cues, speaking, by_rule))
-        self.seen.append((media_time_s, self._history.table(media_time_s), by_rule))
+    def score(self, second: Second) -> Scores:
+        by_rule = score(second)
+        self.seen.append((second.media_time_s, self._history.remember(second, by_rule), by_rule))
         return by_rule
 
     def clear(self) -> None:
@@ -169,9 +160,10 @@ def _labelled(tap: Tap, spans: Sequence[Sample]) -> list[tuple[FloatArray, int, 
 
 
 def said(scores: Scores) -> str:
-    """The one label that scores amount to, in the order in which the product gives them."""
-    if scores.engagement < 0.5:
+    """The one label that scores amount to: disengaged first, as the product labels, then the greater trouble."""
+    options = LabelOptions()
+    if scores.engagement < options.engaged:
         return "disengaged"
     troubles = {"confused": scores.confusion, "frustrated": scores.frustration}
     worst = max(troubles, key=troubles.__getitem__)
-    return worst if troubles[worst] >= 0.5 else "engaged"
+    return worst if troubles[worst] >= options.confused else "engaged"

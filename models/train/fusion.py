@@ -31,7 +31,7 @@ from sidecar.fusion.calibration import reference_prior
 from sidecar.fusion.estimator import EstimatorOptions
 from sidecar.fusion.late import FusionOptions, ProductOfExperts
 from sidecar.fusion.learned import WIDTH, LearnedFusion, features
-from sidecar.inference.fusion_network import fusion_spec, open_fusion_network
+from sidecar.inference.own_networks import fusion_spec, open_fusion_network
 from sidecar.types import EMOTIONS, FloatArray, Modality
 
 EACH: Final = 120
@@ -146,7 +146,7 @@ def train(recipe: Recipe, pack: Path, out: Path, cache: Path = CACHE) -> Path:
 def export(model: nn.Module, path: Path) -> None:
     """The network as the sidecar runs it. Raises `ParityError`."""
     sample = {"evidence": torch.rand(2, len(Modality), WIDTH)}
-    graph = to_onnx(model, sample, fusion_spec(path))
+    graph = to_onnx(model, sample, fusion_spec(path, WIDTH))
     if (difference := parity(graph, model, sample)) > TOLERANCE:
         raise ParityError(f"{path}: outputs differ by {difference:.2e}, more than {TOLERANCE}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def main() -> None:
     chosen = None
     if recipe.architecture != "product":
         path = train(recipe, options.pack, options.out)
-        chosen = LearnedFusion(open_fusion_network(path, 1), product)
+        chosen = LearnedFusion(open_fusion_network(path, WIDTH), product)
     found = evaluation.figures(open_shelf("test", options.pack), EstimatorOptions(), chosen)
     before = json.loads(options.results.read_text("utf-8")) if options.results.exists() else {}
     compared = {**before.get("compared", {}), recipe.architecture: {name: found[name] for name in COMPARED}}

@@ -38,6 +38,17 @@ class SpeakingBehaviour:
 
 
 @dataclass(frozen=True, slots=True)
+class Second:
+    """What is fused and observed of one person at one second: all that scores rest on."""
+
+    media_time_s: float
+    emotions: FloatArray  # (8,) over EMOTIONS
+    affect: Affect
+    cues: Mapping[str, float]  # those of the face that are known: `gaze_on`, `yaw_deg`, ...
+    speaking: SpeakingBehaviour | None  # None without a voice permit
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """The answers of the rules, 0-1 each."""
 
@@ -92,17 +103,12 @@ def _rules() -> _Rules:
     return msgspec.toml.decode(packed, type=_Rules)
 
 
-def score(
-    emotions: FloatArray, affect: Affect, cues: Mapping[str, float], speaking: SpeakingBehaviour | None
-) -> Scores:
-    """Apply the rules.
-
-    `emotions`: (8,) over EMOTIONS. `cues`: those of the face that are known (`gaze_on`, `yaw_deg`, ...).
-    """
-    rules = _rules()
+def score(second: Second) -> Scores:
+    """Apply the rules, which look at one second alone."""
+    rules, affect, cues = _rules(), second.affect, second.cues
     displeasure = max(0.0, -affect.valence)
     features: dict[str, float] = {
-        **{name: float(value) for name, value in zip(EMOTIONS, emotions, strict=True)},
+        **{name: float(value) for name, value in zip(EMOTIONS, second.emotions, strict=True)},
         "valence": affect.valence,
         "arousal": affect.arousal,
         "displeasure": displeasure,
@@ -112,8 +118,8 @@ def score(
     attention = _attention(cues, rules.ramp)
     if attention is not None:
         features["attention"] = attention
-    if speaking is not None:
-        features["speech_share"] = speaking.speech_share
+    if second.speaking is not None:
+        features["speech_share"] = second.speaking.speech_share
     return Scores(
         rules.engagement(features),
         rules.confusion(features),

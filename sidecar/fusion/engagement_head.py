@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.errors import PackError
-from sidecar.fusion.affect import Affect
-from sidecar.fusion.engagement import Scores, SpeakingBehaviour, score
+from sidecar.fusion.engagement import Scores, Second, score
 from sidecar.fusion.simplex import log_of, softmax
 from sidecar.types import EMOTIONS, FloatArray
 
@@ -36,15 +35,8 @@ FEATURES: Final = (
 class Scorer(Protocol):
     """One person's way from fused evidence to scores; called once a second, in the order of media time."""
 
-    def score(
-        self,
-        media_time_s: float,
-        emotions: FloatArray,
-        affect: Affect,
-        cues: Mapping[str, float],
-        speaking: SpeakingBehaviour | None,
-    ) -> Scores:
-        """`emotions`: (8,) over EMOTIONS. `cues`: those of the face that are known."""
+    def score(self, second: Second) -> Scores:
+        """Raises `PackError` for a trained scorer that does not fit."""
         ...
 
     def clear(self) -> None:
@@ -55,15 +47,8 @@ class Scorer(Protocol):
 class RuleScorer:
     """The cited rules, which look at one second alone."""
 
-    def score(
-        self,
-        media_time_s: float,  # noqa: ARG002 - of the protocol
-        emotions: FloatArray,
-        affect: Affect,
-        cues: Mapping[str, float],
-        speaking: SpeakingBehaviour | None,
-    ) -> Scores:
-        return score(emotions, affect, cues, speaking)
+    def score(self, second: Second) -> Scores:
+        return score(second)
 
     def clear(self) -> None:
         """There is nothing to forget."""
@@ -99,18 +84,10 @@ class EngagementHead:
         self._temperature = card.temperature
         self._history = History()
 
-    def score(
-        self,
-        media_time_s: float,
-        emotions: FloatArray,
-        affect: Affect,
-        cues: Mapping[str, float],
-        speaking: SpeakingBehaviour | None,
-    ) -> Scores:
+    def score(self, second: Second) -> Scores:
         """Raises `PackError` for a graph of other outputs."""
-        by_rule = score(emotions, affect, cues, speaking)
-        self._history.add(media_time_s, features(emotions, affect, cues, speaking, by_rule))
-        logits = self._network.run({"seconds": self._history.table(media_time_s)[None]})["logits"]
+        by_rule = score(second)
+        logits = self._network.run({"seconds": self._history.remember(second, by_rule)[None]})["logits"]
         if logits.shape != (1, len(LABELS)) or not np.isfinite(logits).all():
             raise PackError(f"engagement head: logits {logits.shape}, want finite (1, {len(LABELS)}); train it anew")
         shares = dict(zip(LABELS, softmax(logits[0] / self._temperature).tolist(), strict=True))
@@ -126,28 +103,20 @@ class History:
     def __init__(self) -> None:
         self._rows: deque[tuple[float, FloatArray]] = deque(maxlen=2 * SECONDS)
 
-    def add(self, media_time_s: float, row: FloatArray) -> None:
-        """`row`: (features,) float32."""
-        self._rows.append((media_time_s, row))
-
-    def table(self, media_time_s: float) -> FloatArray:
-        """(20, features) float32, the newest second last, zeros where nothing was estimated."""
+    def remember(self, second: Second, by_rule: Scores) -> FloatArray:
+        """What the head reads now: (20, features) float32, `second` last, zeros where nothing was estimated."""
+        self._rows.append((second.media_time_s, features(second, by_rule)))
         table = np.zeros((SECONDS, len(FEATURES)), np.float32)
         for then_s, row in self._rows:
-            ago = round(media_time_s - then_s)
+            ago = round(second.media_time_s - then_s)
             if 0 <= ago < SECONDS:
                 table[SECONDS - 1 - ago] = row
         return table
 
 
-def features(
-    emotions: FloatArray,
-    affect: Affect,
-    cues: Mapping[str, float],
-    speaking: SpeakingBehaviour | None,
-    by_rule: Scores,
-) -> FloatArray:
+def features(second: Second, by_rule: Scores) -> FloatArray:
     """(features,) float32 of one second, in the order of `FEATURES`."""
+    affect, cues, speaking = second.affect, second.cues, second.speaking
     known = {name: min(max(cues[name], 0.0), 1.0) for name in CUES if name in cues}
     if "yaw_deg" in cues or "eyes_open" in cues:
         known["attention"] = 1 - by_rule.turned_away
@@ -156,7 +125,7 @@ def features(
     answers = np.array([by_rule.engagement, by_rule.confusion, by_rule.frustration], np.float32)
     return np.array(
         [
-            *emotions,
+            *second.emotions,
             *(affect.valence, affect.arousal, affect.dominance),
             *(known.get(cue, 0.0) for cue in CUES),
             *(float(cue in known) for cue in CUES),

@@ -7,7 +7,7 @@ from msgspec import field
 from sidecar.fusion.abstention import AbstentionOptions, judge
 from sidecar.fusion.alignment import Alignment, AlignmentOptions, Evidence
 from sidecar.fusion.baseline import Baseline, BaselineOptions
-from sidecar.fusion.engagement import SpeakingBehaviour
+from sidecar.fusion.engagement import Second, SpeakingBehaviour
 from sidecar.fusion.engagement_head import RuleScorer, Scorer
 from sidecar.fusion.late import Fusion, FusionOptions, ProductOfExperts
 from sidecar.types import FusedEstimate, Modality, ModalityEvidence, Options, Permit, Prediction
@@ -54,7 +54,7 @@ class Estimator:
             return None
         fused = self._fusion.fuse(evidence)
         cues = self._face_cues(evidence, media_time_s)
-        scores = self._scorer.score(media_time_s, fused.emotions, fused.affect, cues, speaking)
+        scores = self._scorer.score(Second(media_time_s, fused.emotions, fused.affect, cues, speaking))
         judgement = judge(fused, evidence, scores.turned_away, self._options.abstention)
         shares = fused.shares
         return FusedEstimate(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sidecar.fusion.affect import expected_affect
-from sidecar.fusion.engagement import LabelOptions, Scores, SpeakingBehaviour, label, score
+from sidecar.fusion.engagement import LabelOptions, Scores, Second, SpeakingBehaviour, label, score
 from sidecar.fusion.estimator import Estimator, EstimatorOptions
 from sidecar.types import Label, Modality
 
@@ -18,7 +18,7 @@ DISTRESSED = mixture(sadness=0.4, fear=0.2, anger=0.2, neutral=0.1)
 
 def face(emotions=NEUTRAL, **cues: float) -> Scores:
     known = {name: float(value) for name, value in LOOKING.items() if isinstance(value, float)}
-    return score(emotions, expected_affect(emotions), {**known, **cues}, None)
+    return score(Second(0.0, emotions, expected_affect(emotions), {**known, **cues}, None))
 
 
 def speaking(share: float) -> SpeakingBehaviour:
@@ -67,13 +67,14 @@ def test_calm_is_not_frustration(emotions):
 
 def test_a_voice_alone_is_engaged_by_how_much_it_talks_and_how_lively():
     flat, lively = mixture(sadness=0.6), mixture(happiness=0.6)
-    shares = [score(flat, expected_affect(flat), {}, speaking(share)).engagement for share in (0.0, 0.3, 0.6, 0.9)]
+    seconds = [Second(0.0, flat, expected_affect(flat), {}, speaking(share)) for share in (0.0, 0.3, 0.6, 0.9)]
+    shares = [score(second).engagement for second in seconds]
     assert all(less < more for less, more in itertools.pairwise(shares))
-    assert score(lively, expected_affect(lively), {}, speaking(0.5)).engagement > 0.7
+    assert score(Second(0.0, lively, expected_affect(lively), {}, speaking(0.5))).engagement > 0.7
 
 
 def test_unknown_cues_move_nothing():
-    bare = score(NEUTRAL, expected_affect(NEUTRAL), {}, None)
+    bare = score(Second(0.0, NEUTRAL, expected_affect(NEUTRAL), {}, None))
     assert bare.turned_away == 0
     assert 0.5 < bare.engagement < 0.85
 

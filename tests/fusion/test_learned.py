@@ -16,7 +16,7 @@ from sidecar.errors import PackError
 from sidecar.fusion.calibration import reference_prior
 from sidecar.fusion.late import FusionOptions, ProductOfExperts
 from sidecar.fusion.learned import WIDTH, LearnedFusion, features
-from sidecar.inference.fusion_network import open_fusion_network
+from sidecar.inference.own_networks import open_fusion_network
 from sidecar.telemetry import Telemetry
 from sidecar.types import EMOTIONS, Modality
 
@@ -68,7 +68,7 @@ def test_random_transformer_runs_in_the_sidecar_as_in_torch(tmp_path: Path):
     torch.manual_seed(0)
     model = build(read_recipe("fusion-transformer", "fusion"))
     export(model, tmp_path / "fusion.onnx")
-    network = open_fusion_network(tmp_path / "fusion.onnx")
+    network = open_fusion_network(tmp_path / "fusion.onnx", WIDTH)
     given = evidence(prediction(FACE, mixture(anger=0.6)), prediction(TEXT, mixture(sadness=0.7)))
     table = features(given, PRODUCT.fuse(given).weights)
     with torch.no_grad():
@@ -98,7 +98,7 @@ async def test_a_configured_network_that_is_missing_stops_the_start():
 
 def test_what_is_no_fusion_network_is_refused(tmp_path: Path):
     with pytest.raises(PackError, match=r"none\.onnx: no such file \(engines\.fusion_model\)"):
-        open_fusion_network(tmp_path / "none.onnx")
+        open_fusion_network(tmp_path / "none.onnx", WIDTH)
     given = evidence(prediction(FACE, mixture(anger=0.6)))
     with pytest.raises(PackError, match="want finite"):
         LearnedFusion(Says(np.full(8, np.nan)), PRODUCT).fuse(given)

@@ -18,10 +18,10 @@ from models.train.engagement_features import Seconds, consent_of
 from models.train.engagement_model import EngagementModel
 from sidecar.errors import PackError
 from sidecar.fusion.affect import expected_affect
-from sidecar.fusion.engagement import SpeakingBehaviour
+from sidecar.fusion.engagement import Second, SpeakingBehaviour, score
 from sidecar.fusion.engagement_head import FEATURES, LABELS, SECONDS, EngagementHead, History, RuleScorer
 from sidecar.fusion.estimator import Estimator, EstimatorOptions
-from sidecar.inference.engagement_network import open_engagement_network
+from sidecar.inference.own_networks import open_engagement_network
 from sidecar.types import Modality, Permit
 from tests.fusion.build import LOOKING, mixture, prediction
 
@@ -67,11 +67,11 @@ def opened(path: Path) -> EngagementHead:
     return EngagementHead(network.model, network.card)
 
 
-def look(head: EngagementHead | RuleScorer, media_time_s: float, **cues: float):
+def looking(media_time_s: float) -> Second:
     emotions = mixture(neutral=0.7)
-    known = {name: value for name, value in {**LOOKING, **cues}.items() if isinstance(value, float)}
+    known = {name: value for name, value in LOOKING.items() if isinstance(value, float)}
     speaking = SpeakingBehaviour(True, 0.4, Permit("ann", Modality.VOICE))
-    return head.score(media_time_s, emotions, expected_affect(emotions), known, speaking)
+    return Second(media_time_s, emotions, expected_affect(emotions), known, speaking)
 
 
 def test_the_trained_graph_scores_as_it_did_in_torch(trained: Path) -> None:
@@ -81,13 +81,13 @@ def test_the_trained_graph_scores_as_it_did_in_torch(trained: Path) -> None:
     assert said.argmax(1).tolist() == [0, 1, 2, 3] * 10
     head = opened(trained)
     for second in range(3):
-        scores = look(head, float(second))
+        scores = head.score(looking(float(second)))
         assert 0 <= scores.engagement <= 1
         assert scores.confusion + scores.frustration <= scores.engagement + 1e-6, "shares of one distribution"
-    first = look(opened(trained), 9.0)
-    assert look(head, 9.0) != first, "the seconds before count"
+    first = opened(trained).score(looking(9.0))
+    assert head.score(looking(9.0)) != first, "the seconds before count"
     head.clear()
-    assert look(head, 9.0) == first, "after a revocation nothing is remembered"
+    assert head.score(looking(9.0)) == first, "after a revocation nothing is remembered"
 
 
 def test_an_estimator_with_the_head_differs_from_one_with_the_rules(trained: Path) -> None:
@@ -103,10 +103,10 @@ def test_an_estimator_with_the_head_differs_from_one_with_the_rules(trained: Pat
 
 def test_seconds_without_an_estimate_are_gaps() -> None:
     history = History()
-    row = np.ones(len(FEATURES), np.float32)
     for media_time_s in (1.0, 30.0, 33.02):
-        history.add(media_time_s, row)
-    assert np.flatnonzero(history.table(33.02)[:, -1]).tolist() == [SECONDS - 4, SECONDS - 1]
+        second = looking(media_time_s)
+        table = history.remember(second, score(second))
+    assert np.flatnonzero(table[:, FEATURES.index("estimated")]).tolist() == [SECONDS - 4, SECONDS - 1]
 
 
 def altered(path: Path) -> None:

@@ -1,4 +1,8 @@
-"""A trained engagement head: a graph and the small TOML beside it, run where it is called, once a second and person."""
+"""Small networks of one's own training, which the configuration names: a fusion, an engagement head.
+
+They stand beside the manifest, which names a modality for each model, and run where they are called, once a second and
+person.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,11 +14,11 @@ import msgspec
 from sidecar.errors import PackError
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import InputSpec, ModelSpec, OutputSpec, Sha256
-from sidecar.types import Modality
+from sidecar.types import EMOTIONS, Modality
 
 
 class HeadCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands beside the graph."""
+    """What stands beside the graph of an engagement head."""
 
     sha256: Sha256
     """Of the graph."""
@@ -32,32 +36,35 @@ class HeadCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True)
 class EngagementNetwork:
-    """A loaded head."""
+    """A loaded engagement head."""
 
     model: OrtModel
     card: HeadCard
 
 
-def head_spec(path: Path, seconds: int, features: int, labels: int) -> ModelSpec:
-    """What such a graph looks like. It is not in the manifest, which names a modality for each model."""
-    shape = ("batch", seconds, features)
-    return ModelSpec(
-        name="engagement",
-        version="1",
-        modality=Modality.FACE,
-        role="encoder",
-        file=path.name,
-        sha256="0" * 64,
-        source=f"file:{path}",
-        recipe="python -m models.train.engagement",
-        licence="as of the calls it was trained on",
-        commercial=False,
-        trained_on=(),
-        input=(InputSpec(name="seconds", shape=shape, type="float32", units="see engagement_head.py"),),
-        output=(OutputSpec(name="logits", shape=("batch", labels), units="before softmax"),),
-        preprocess="sidecar.fusion.engagement_head.features",
-        provider="cpu",
+def fusion_spec(path: Path, width: int) -> ModelSpec:
+    """What a fusion graph looks like; `width` numbers of evidence a modality."""
+    return _spec(
+        "fusion",
+        path,
+        InputSpec(name="evidence", shape=("batch", len(Modality), width), type="float32", units="see learned.py"),
+        len(EMOTIONS),
     )
+
+
+def open_fusion_network(path: Path, width: int, threads: int = 1) -> OrtModel:
+    """Raises `PackError` where the file is missing or no fusion network of that width."""
+    if not path.is_file():
+        raise PackError(f"{path}: no such file (engines.fusion_model); `python -m models.train.fusion` makes one")
+    return OrtModel(fusion_spec(path, width), path, threads)
+
+
+def head_spec(path: Path, seconds: int, features: int, labels: int) -> ModelSpec:
+    """What the graph of an engagement head looks like."""
+    table = InputSpec(
+        name="seconds", shape=("batch", seconds, features), type="float32", units="see engagement_head.py"
+    )
+    return _spec("engagement", path, table, labels)
 
 
 def open_engagement_network(path: Path, threads: int = 1) -> EngagementNetwork:
@@ -76,3 +83,24 @@ def open_engagement_network(path: Path, threads: int = 1) -> EngagementNetwork:
         raise PackError(f"{path}: is not the graph that {beside.name} describes; keep the two files of one training")
     spec = head_spec(path, card.seconds, len(card.features), len(card.labels))
     return EngagementNetwork(OrtModel(spec, path, threads), card)
+
+
+def _spec(name: str, path: Path, table: InputSpec, labels: int) -> ModelSpec:
+    """The graph in the manifest's terms, as far as a graph beside the manifest has them."""
+    return ModelSpec(
+        name=name,
+        version="1",
+        modality=Modality.FACE,
+        role="encoder",
+        file=path.name,
+        sha256="0" * 64,
+        source=f"file:{path}",
+        recipe=f"python -m models.train.{name}",
+        licence="as of what it was trained on",
+        commercial=False,
+        trained_on=(),
+        input=(table,),
+        output=(OutputSpec(name="logits", shape=("batch", labels), units="before softmax"),),
+        preprocess="see sidecar/fusion",
+        provider="cpu",
+    )
