@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from models.datasets.corpus import Sample
+from models.datasets.corpus import CorpusError, Sample
 
 SPLITS: Final = ("train", "valid", "test")
 SHARES: Final[Mapping[str, float]] = MappingProxyType({"train": 0.7, "valid": 0.15, "test": 0.15})
@@ -17,7 +17,7 @@ Parts = dict[str, tuple[Sample, ...]]
 def partition(samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, seed: int = 0) -> Parts:
     """Train, valid and test: as published where published, else by subject.
 
-    A published corpus without one of the splits has it carved out of its train split. Raises ValueError.
+    A published corpus without one of the splits has it carved out of its train split. Raises `CorpusError`.
     """
     official: Parts = {name: tuple(each for each in samples if each.split == name) for name in SPLITS}
     free = tuple(each for each in samples if each.split is None)
@@ -33,13 +33,13 @@ def split_by_subject(samples: Sequence[Sample], shares: Mapping[str, float] = SH
     """Splits of about those shares of the samples, no subject in two; the same at every call and on every machine.
 
     Subjects are dealt in an order drawn by `seed` to the split that lacks most. A sample whose corpus names no
-    subject stands for itself, so that for such corpora nothing is promised. Raises ValueError where there are fewer
+    subject stands for itself, so that for such corpora nothing is promised. Raises `CorpusError` where there are fewer
     subjects than splits.
     """
     sizes = Counter(subject_of(sample) for sample in samples)
     wanted = {name: share for name, share in shares.items() if share > 0}
     if len(sizes) < len(wanted):
-        raise ValueError(
+        raise CorpusError(
             f"{len(sizes)} subjects cannot be split into {', '.join(wanted)} without one of them on two sides; "
             "add subjects, name them (`subjects.csv` of a folder), or give each sample its split"
         )

@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             corpus, samples = load(reference)
             parts = partition(samples)
-        except (CorpusError, ValueError) as error:
+        except CorpusError as error:
             print(f"{reference}: {error}", file=sys.stderr)
             return 2
         sizes = Counter({split: len(part) for split, part in parts.items()})

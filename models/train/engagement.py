@@ -32,7 +32,7 @@ from models.evaluate.metrics import macro_f1
 from models.export import TOLERANCE, ParityError, parity, to_onnx
 from models.train.engagement_features import Seconds, analyse
 from models.train.engagement_model import EngagementModel
-from models.train.loop import Schedule, fit
+from models.train.loop import Schedule, TrainingDiverged, fit
 from sidecar.config import load_settings
 from sidecar.errors import SidecarError
 from sidecar.fusion.engagement_head import FEATURES, SECONDS
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shares = {name: seconds.of(part) for name, part in parts.items()}
         schedule = msgspec.structs.replace(SCHEDULE, epochs=options.epochs)
         card = train(shares, options.out.with_suffix(".onnx"), schedule)
-    except (CorpusError, SidecarError, ValueError) as error:
+    except (CorpusError, ParityError, SidecarError, TrainingDiverged) as error:
         print(error, file=sys.stderr)
         return 2
     head, rules = card.metrics["macro_f1"], card.metrics["macro_f1_of_the_rules"]

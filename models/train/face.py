@@ -9,6 +9,7 @@ trains on PATH/CLASS/*.png (see `models/datasets/folder.py`) and leaves a whole 
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.export import PACK
+from models.train.command import train_command
 from models.train.face_augment import augment
 from models.train.face_cases import Faces, load_faces, only_shown
 from models.train.face_model import SIZE_PX, FaceVit, RatedFaceOutputs
@@ -27,10 +28,9 @@ from models.train.hub_contract import FaceContract, picture_format
 from models.train.loop import Schedule, fit
 from models.train.losses import LossOptions, ccc_loss, class_weights, distribution_loss, draw_weights
 from models.train.own_pack import begin_pack
-from models.train.recipe import Recipe, RecipeError, read_recipe
+from models.train.recipe import Recipe, RecipeError
 
-OUT: Final = Path(__file__).parents[2] / ".cache" / "face"
-SIDES_PX: Final = ((0.4, 32), (0.65, 40), (1.0, SIZE_PX))
+SIDES_PX: Final = ((0.2, 32), (0.35, 40), (1.0, SIZE_PX))
 """Until this share of the training, pictures of that side: small ones cost less and teach the coarse shapes."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -98,7 +98,10 @@ def side_px(progress: float) -> int:
 def build(recipe: Recipe, labels: Sequence[str]) -> nn.Module:
     """The untrained network of a recipe, or the checkpoint it starts from. Raises `RecipeError`, `CheckpointError`."""
     if recipe.architecture == "vit-compact":
-        return FaceVit(labels=len(labels), **recipe.options)
+        try:
+            return FaceVit(labels=len(labels), **recipe.options)
+        except TypeError as error:
+            raise RecipeError(f"recipe {recipe.name}, table [options]: {error}; correct that key") from error
     if recipe.architecture != "vit-hub":
         raise RecipeError(f"no face architecture {recipe.architecture!r}; there are vit-compact and vit-hub")
     if recipe.checkpoint is None:
@@ -107,28 +110,21 @@ def build(recipe: Recipe, labels: Sequence[str]) -> nn.Module:
     return FaceContract(fresh_classifier(checkpoint, "ImageClassification", labels), picture_format(checkpoint))
 
 
-def main() -> None:
-    """Train, then export, compare precisions, calibrate and publish."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="face-vit", help="name in models/train/recipes, or a .toml file")
-    parser.add_argument("--corpus", action="append", help="train on this instead: a name, NAME:PATH or folder:PATH")
-    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
-    parser.add_argument("--epochs", type=int, help="train so long instead")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of the checkpoint and the curves")
-    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    recipe = read_recipe(options.recipe, "face").told(options.corpus, options.checkpoint, options.epochs)
+def follow(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Train, then export, compare precisions, calibrate and publish. Raises what `load_faces`, `build`, `fit` raise."""
     schedule = recipe.scheduled()
     torch.manual_seed(schedule.seed)
-    begin_pack(options.pack)
     labels, faces = only_shown(load_faces(recipe.corpora))
     model = build(recipe, labels)
+    begin_pack(options.pack)
     task = FaceTask(model, faces["train"], faces["valid"], schedule, recipe.loss)
     fit(task, schedule, options.out, resume=options.resume)
     publish_face(model, entry_for(recipe, model, labels), faces, options.pack)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 where the recipe cannot be followed, with the reason."""
+    return train_command("face", follow, doc=__doc__, recipe="face-vit", arguments=arguments)
 
 
 def _tensors(faces: Faces) -> Batch:
@@ -136,4 +132,4 @@ def _tensors(faces: Faces) -> Batch:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

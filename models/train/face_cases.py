@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from models.datasets.catalogue import load
 from models.datasets.corpus import FACE_PX, Corpus, CorpusError, Sample
-from models.datasets.splits import partition
+from models.datasets.splits import Parts, partition
+from models.evaluate import leaks_images
 from sidecar.types import EMOTIONS, ByteArray, FloatArray
 
 
@@ -38,19 +39,29 @@ class Faces:
 
 
 def load_faces(references: Sequence[str]) -> Mapping[str, Faces]:
-    """Train, valid and test of the corpora together; nobody who is named stands in two of them.
+    """Train, valid and test of the corpora together; no person who is named and no picture stands in two of them.
 
     Raises `CorpusError` for a corpus that is missing, or of which a split would be empty.
     """
     splits: dict[str, Faces] = {}
     for reference in references:
         corpus, samples = load(reference, "face")
-        for split, part in partition(samples).items():
+        for split, part in without_copies(partition(samples)).items():
             if not part:
                 raise CorpusError(f"{reference}: no sample is left for {split}; add subjects, or name the splits")
             faces = _faces(corpus, part)
             splits[split] = splits[split] + faces if split in splits else faces
     return splits
+
+
+def without_copies(parts: Parts) -> Parts:
+    """The same splits, but what stands in valid or test, scaled or recompressed, is left out of train, and is told."""
+    training, held_out = parts["train"], (*parts["valid"], *parts["test"])
+    pairs = leaks_images.alike([each.luma(FACE_PX) for each in training], [each.luma(FACE_PX) for each in held_out])
+    copies = {i for i, _, _ in pairs}
+    if copies:
+        print(f"{len(copies)} of {len(training)} pictures left out of train: copies of them stand in valid or test")
+    return {**parts, "train": tuple(sample for i, sample in enumerate(training) if i not in copies)}
 
 
 def only_shown(splits: Mapping[str, Faces]) -> tuple[tuple[str, ...], Mapping[str, Faces]]:

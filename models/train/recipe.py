@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import field
@@ -10,6 +10,8 @@ from msgspec import field
 from models.train.loop import Schedule
 from models.train.losses import LossOptions
 from sidecar.types import Options
+
+Kind = TypeVar("Kind")
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
@@ -51,6 +53,13 @@ class Recipe(Options, frozen=True):
             checkpoint=checkpoint or self.checkpoint,
             schedule=schedule,
         )
+
+    def options_as(self, kind: type[Kind]) -> Kind:
+        """The table `[options]` as typed values. Raises `RecipeError` naming the key."""
+        try:
+            return msgspec.convert(self.options, kind)
+        except msgspec.ValidationError as error:
+            raise RecipeError(f"recipe {self.name}, table [options]: {error}; correct that key") from error
 
     def scheduled(self) -> Schedule:
         """The schedule. Raises `RecipeError` where the recipe has none."""

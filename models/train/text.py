@@ -13,12 +13,11 @@ step 1600, they saw 1800 of 1957 steps, when its rate was at a twelfth of the pe
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
 
-import msgspec
 import numpy as np
 import torch
 from tokenizers import Tokenizer
@@ -29,12 +28,13 @@ from models.evaluate import text as evaluation
 from models.evaluate.encoders import open_model
 from models.evaluate.metrics import weighted_f1
 from models.evaluate.text_scores import Predict, TextOutputs
-from models.export import PACK, record
+from models.export import record
+from models.train.command import train_command
 from models.train.hub import open_checkpoint
 from models.train.hub_contract import TextHeads
 from models.train.loop import fit
 from models.train.own_pack import begin_pack
-from models.train.recipe import Recipe, RecipeError, read_recipe
+from models.train.recipe import Recipe, RecipeError
 from models.train.text_cache import BATCH, hidden_states
 from models.train.text_calibration import (
     cool_sentiment,
@@ -50,10 +50,6 @@ from models.train.text_model import TextModel, load_tokenizer
 from models.train.text_publish import entry_for, publish_text, without_others
 from sidecar.inference.manifest import Calibration
 from sidecar.types import EMOTIONS, Options
-
-OUT: Final = Path(__file__).parents[2] / ".cache" / "text"
-
-Kind = TypeVar("Kind")
 
 
 class MinilmOptions(Options, frozen=True):
@@ -94,7 +90,7 @@ def predictor(model: nn.Module, tokenizer: Tokenizer) -> Predict:
 
 def train_minilm(recipe: Recipe, out: Path) -> Trained:
     """Stage after stage. Raises `RecipeError`, `TrainingDiverged`."""
-    options = options_of(recipe, MinilmOptions)
+    options = recipe.options_as(MinilmOptions)
     cases = assemble("train", options.sst2_phrases, recipe.corpora)
     tokenizer, model = load_tokenizer(), TextModel.pretrained(options.frozen_layers)
     hidden = hidden_states(model, tokenizer, cases.texts, out)
@@ -109,7 +105,7 @@ def train_hub(recipe: Recipe, out: Path, *, resume: bool) -> Trained:
     """All of a checkpoint's network. Raises `CheckpointError`, `RecipeError`, `TrainingDiverged`."""
     if recipe.checkpoint is None:
         raise RecipeError(f"{recipe.name} starts from a checkpoint: --checkpoint FOLDER, as `hf download` leaves it")
-    options, schedule = options_of(recipe, HubOptions), recipe.scheduled()
+    options, schedule = recipe.options_as(HubOptions), recipe.scheduled()
     torch.manual_seed(schedule.seed)
     model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint)), options)
     cases = {split: assemble(split, options.sst2_phrases, recipe.corpora) for split in ("train", "dev")}
@@ -134,14 +130,6 @@ def finish(trained: Trained, recipe: Recipe, pack: Path) -> dict[str, float]:
     return figures
 
 
-def options_of(recipe: Recipe, kind: type[Kind]) -> Kind:
-    """The recipe's `[options]` as typed values. Raises `RecipeError` naming the key."""
-    try:
-        return msgspec.convert(recipe.options, kind)
-    except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {recipe.name}, table [options]: {error}; correct that key") from error
-
-
 def _watch(tokenizer: Tokenizer) -> Validate:
     """What is printed on the way: how well the words of MELD dev are read."""
     corpus = meld.load("dev")
@@ -154,20 +142,9 @@ def _watch(tokenizer: Tokenizer) -> Validate:
     return watch
 
 
-def main() -> None:
-    """Train, calibrate on dev, and publish into the pack."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="text-minilm", help="name in models/train/recipes, or a .toml file")
-    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
-    parser.add_argument("--epochs", type=int, help="train so long instead (recipes of architecture hub)")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of checkpoints and cached states")
-    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out; minilm always does")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def follow(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Train, calibrate on dev, publish into the pack and score. Raises `RecipeError` and what the trainings raise."""
     torch.manual_seed(0)
-    recipe = read_recipe(options.recipe, "text").told(None, options.checkpoint, options.epochs)
     begin_pack(options.pack)
     if recipe.architecture == "minilm":
         trained = train_minilm(recipe, options.out)
@@ -178,5 +155,10 @@ def main() -> None:
     print(finish(trained, recipe, options.pack))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 where the recipe cannot be followed, with the reason."""
+    return train_command("text", follow, doc=__doc__, recipe="text-minilm", own_corpora=False, arguments=arguments)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,18 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from models.datasets import emodb, ravdess
-from models.datasets.corpus import CorpusError
 from models.evaluate import voice as evaluation
 from models.evaluate.answers import figures
 from models.evaluate.encoders import encoder, open_model
-from models.export import PACK
 from models.train import voice_bilstm, voice_cnn, voice_hub
-from models.train.hub import CheckpointError
-from models.train.loop import TrainingDiverged
-from models.train.recipe import Recipe, RecipeError, read_recipe
+from models.train.command import train_command
+from models.train.recipe import Recipe, RecipeError
 from models.train.voice_cases import Material, assemble
 from models.train.voice_egemaps import train_egemaps
 from models.train.voice_frozen import FROZEN, train_frozen
@@ -41,7 +36,6 @@ from models.train.voice_publish import keep_figures
 from models.train.voice_task import train_network
 from sidecar.types import Modality
 
-OUT: Final = Path(__file__).parents[2] / ".cache" / "voice"
 NETWORKS: Final[Mapping[str, Maker]] = {
     "log-mel-cnn": voice_cnn.make,
     "bilstm-attention": voice_bilstm.make,
@@ -75,30 +69,16 @@ def figures_of(name: str, pack: Path) -> dict[str, float]:
     return {figure: value for head in heads for figure, value in figures(head).items()}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 where the recipe cannot be followed, with the reason."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="voice-whisper-head", help="name in models/train/recipes, or a .toml file")
-    parser.add_argument("--corpus", action="append", help="instead of the recipe's corpora; may be given again")
-    parser.add_argument("--checkpoint", help="folder in the hub's layout to start from")
-    parser.add_argument("--epochs", type=int, help="train so long instead")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of checkpoints, curves and cached statistics")
-    parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    try:
-        recipe = read_recipe(options.recipe, "voice").told(options.corpus, options.checkpoint, options.epochs)
-        if options.corpus and options.pack == PACK:
-            raise RecipeError("with --corpus say --pack DIR: the repository's own pack is for its own recipes")
-        name = train(recipe, assemble(recipe.corpora), options.out, options.pack, resume=options.resume)
-    except (CheckpointError, CorpusError, RecipeError, TrainingDiverged) as error:
-        print(f"models.train.voice: {error}", file=sys.stderr)
-        return 1
+def follow(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Train and publish; then, of the published recipes, the figures. Raises what `assemble` and `train` raise."""
+    name = train(recipe, assemble(recipe.corpora), options.out, options.pack, resume=options.resume)
     if name is not None and not options.corpus:
         keep_figures(name, figures_of(name, options.pack), options.pack)
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 where the recipe cannot be followed, with the reason."""
+    return train_command("voice", follow, doc=__doc__, recipe="voice-whisper-head", arguments=arguments)
 
 
 if __name__ == "__main__":

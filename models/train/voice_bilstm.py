@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from models.train.log_mel import BANDS, LogMel
 from models.train.recipe import Recipe
-from models.train.voice_network import options_of
 from sidecar.types import Options
 
 
@@ -43,5 +42,5 @@ class BiLstmAttention(nn.Module):
 
 def make(recipe: Recipe) -> tuple[nn.Module, int]:
     """Raises `RecipeError`."""
-    body = BiLstmAttention(options_of(recipe, BiLstmOptions))
+    body = BiLstmAttention(recipe.options_as(BiLstmOptions))
     return body, body.width

@@ -111,7 +111,7 @@ def _split(corpus: Corpus, samples: Sequence[Sample], split: str) -> tuple[Sampl
         return tuple(each for each in samples if (each.subject in held_out) == (split == "valid"))
     try:
         return partition(samples)[split]
-    except ValueError as error:
+    except CorpusError as error:
         raise CorpusError(f"{corpus.name}: {error}") from error
 
 

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from models.train.log_mel import BANDS, LogMel
 from models.train.recipe import Recipe
-from models.train.voice_network import options_of
 from sidecar.types import Options
 
 
@@ -37,5 +36,5 @@ class LogMelCnn(nn.Module):
 
 def make(recipe: Recipe) -> tuple[nn.Module, int]:
     """Raises `RecipeError`."""
-    body = LogMelCnn(options_of(recipe, CnnOptions).channels)
+    body = LogMelCnn(recipe.options_as(CnnOptions).channels)
     return body, body.width

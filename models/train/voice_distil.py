@@ -1,7 +1,7 @@
 """Teaches the compact wav2vec2's front end what Whisper's stem hears: `python -m models.train.voice_distil`.
 
 No labels are needed, so it may hear any speech; it gets the training speakers of RAVDESS and nEMO, half of it as a call
-would carry it. Six minutes of one core, kept in `.cache/front-end`; `--resume` goes on from the last epoch.
+would carry it. Twenty minutes of one core, kept in `.cache/front-end`; `--resume` goes on from the last epoch.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from models.train.wav2vec2_compact import WaveformFrontEnd, stem
 from models.train.whisper_encoder import SAMPLES, WhisperEncoder
 
 OUT: Final = Path(__file__).parents[2] / ".cache" / "front-end"
-SCHEDULE: Final = Schedule(epochs=5, peak_rate=2e-3, batch=32, weight_decay=0.01, warm_up=0.05, average=0.99)
+SCHEDULE: Final = Schedule(epochs=16, peak_rate=2e-3, batch=32, weight_decay=0.01, warm_up=0.05, average=0.99)
 CORPORA: Final = ("ravdess", "nemo")
 PER_EPOCH: Final = 1280
 """Windows in an epoch."""

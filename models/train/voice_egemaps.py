@@ -20,7 +20,6 @@ from sklearn.svm import SVC
 from models.train.recipe import Recipe, RecipeError
 from models.train.voice_cases import Material, VoiceCase, targets
 from models.train.voice_head import recall
-from models.train.voice_network import options_of
 from models.train.voice_windows import as_recorded
 from sidecar.types import SAMPLE_RATE_HZ, Options
 
@@ -34,7 +33,7 @@ class SvmOptions(Options, frozen=True):
 
 def train_egemaps(recipe: Recipe, material: Material, out: Path) -> dict[str, float]:
     """Fit on the training speakers, score the others. Raises `RecipeError` where openSMILE is not installed."""
-    options: SvmOptions = options_of(recipe, SvmOptions)
+    options: SvmOptions = recipe.options_as(SvmOptions)
     train, valid = (parameters(cases) for cases in (material.train, material.valid))
     # A clip that may be either of two labels teaches the first.
     truth = targets(material.train, material.labels).argmax(1)

@@ -19,7 +19,6 @@ from models.train.voice_distil import trained_front_end
 from models.train.voice_features import Statistics
 from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall
 from models.train.voice_model import DEPTH, VoiceModel
-from models.train.voice_network import options_of
 from models.train.voice_publish import SPEAKER, Origin, publish_voice, voice_entry
 from models.train.wav2vec2_compact import CompactWav2Vec2
 from models.train.whisper_encoder import WhisperEncoder
@@ -47,7 +46,7 @@ FROZEN: Final[dict[str, tuple[str, Callable[[], nn.Module]]]] = {
 
 def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PACK) -> ModelSpec:
     """Statistics, validation, calibration, final fit, publication."""
-    options: HeadOptions = options_of(recipe, HeadOptions)
+    options: HeadOptions = recipe.options_as(HeadOptions)
     name, make = FROZEN[recipe.architecture]
     encoder = make()
     known = Statistics(encoder, name, _cache(recipe, out))

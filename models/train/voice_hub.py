@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 from models.train.hub import CONFIG, CheckpointError, load_body, open_checkpoint
 from models.train.hub_contract import normalised, speech_format
 from models.train.recipe import Recipe, RecipeError
-from models.train.voice_network import options_of
 from sidecar.types import Options
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
@@ -67,7 +66,7 @@ def make(recipe: Recipe) -> tuple[nn.Module, int]:
             f"{checkpoint.folder / CONFIG}, key 'model_type': {checkpoint.family!r}, but recipe {recipe.name} is for "
             f"{recipe.architecture!r}; choose the recipe of the checkpoint's family ({', '.join(FAMILIES)})"
         )
-    options = options_of(recipe, HubOptions)
+    options = recipe.options_as(HubOptions)
     form = speech_format(checkpoint)
     body = PooledLayers(load_body(checkpoint), normalise=form.do_normalize, body_rate=options.body_rate)
     return body, body.width

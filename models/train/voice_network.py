@@ -1,14 +1,13 @@
 """The networks that a voice recipe can train, each behind one contract: `audio` (batch, 48000) in, heads out."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from models.train.hub_contract import Encoded
-from models.train.recipe import Recipe, RecipeError
+from models.train.recipe import Recipe
 
 
 class VoiceEncoded(NamedTuple):
@@ -39,11 +38,3 @@ class VoiceNetwork(nn.Module):
 
 Maker = Callable[[Recipe], tuple[nn.Module, int]]
 """From a recipe to a body, which pools (batch, 48000) to (batch, width), and that width."""
-
-
-def options_of(recipe: Recipe, kind: type[Any]) -> Any:
-    """The recipe's `[options]` as `kind`. Raises `RecipeError` naming the key."""
-    try:
-        return msgspec.convert(recipe.options, kind)
-    except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {recipe.name}, table [options]: {error}; correct that key") from error

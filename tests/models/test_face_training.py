@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from models.datasets import data_root, ferplus
+from models.datasets.corpus import Sample
 from models.evaluate import face as evaluation
 from models.evaluate.metrics import score
 from models.train import face, face_augment
 from models.train.face import FaceTask
-from models.train.face_cases import Faces, only_shown
+from models.train.face_cases import Faces, only_shown, without_copies
 from models.train.face_model import FaceVit, standardised
 from models.train.face_publish import fit_temperature, free_energy
 from models.train.loop import Schedule, fit
@@ -135,8 +136,25 @@ def test_rare_expressions_are_drawn_oftener() -> None:
     assert shares == [pytest.approx(0.05), pytest.approx(0.19, abs=0.05), pytest.approx(0.5, abs=0.05)]
 
 
-def test_ones_own_folder_of_faces_becomes_a_whole_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the command, as the README says, with a tiny network."""
+TINY = """
+modality = "face"
+architecture = "vit-compact"
+corpora = []
+[schedule]
+epochs = 3
+peak_rate = 1e-2
+batch = 4
+[options]
+width = 16
+depth = 1
+heads = 2
+stem = [4, 4, 8]
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """What one says for a folder of faces of one's own: a happy and a sad face of six people, and a tiny network."""
     drawn = np.random.default_rng(0)
     for name, picture in zip(("happy", "sad"), striped().images[:2], strict=True):
         (tmp_path / "clips" / name).mkdir(parents=True)
@@ -145,19 +163,52 @@ def test_ones_own_folder_of_faces_becomes_a_whole_pack(tmp_path: Path, monkeypat
             frame = av.VideoFrame.from_ndarray(np.stack([worn] * 3, -1), format="rgb24")
             frame.to_image().save(tmp_path / "clips" / name / f"{subject}_1.png")
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(
-        'modality = "face"\narchitecture = "vit-compact"\ncorpora = []\n'
-        "[schedule]\nepochs = 3\npeak_rate = 1e-2\nbatch = 4\n"
-        "[options]\nwidth = 16\ndepth = 1\nheads = 2\nstem = [4, 4, 8]\n"
-    )
+    recipe.write_text(TINY)
+    return ["--recipe", str(recipe), "--corpus", f"folder:{tmp_path / 'clips'}", "--out", str(tmp_path / "out")]
+
+
+def test_ones_own_folder_of_faces_becomes_a_whole_pack(own: list[str], tmp_path: Path) -> None:
+    """By the command, as models/README.md says, with a tiny network."""
     pack = tmp_path / "pack"
-    said = ["face", "--recipe", recipe, "--corpus", f"folder:{tmp_path / 'clips'}", "--out", tmp_path, "--pack", pack]
-    monkeypatch.setattr("sys.argv", [*map(str, said), "--threads", "1"])
-    face.main()
+    assert face.main([*own, "--pack", str(pack)]) == 0
     spec = evaluation.entry(pack)
     assert (spec.labels, spec.licence, spec.trained_on) == (("happiness", "sadness"), "your own", ("the folder clips",))
     assert {*spec.metrics} >= {"accuracy", "uar"}
     assert load_pack(pack, "research").choose(Modality.FACE, "encoder", None) == spec
+
+
+@pytest.mark.parametrize(
+    ("typo", "complaint"),
+    [
+        (("vit-compact", "vit-huge"), "no face architecture 'vit-huge'"),
+        (("depth", "deepness"), "table [options]"),
+        (("epochs", "epoch"), "tiny.toml"),
+    ],
+)
+def test_a_face_recipe_that_cannot_be_followed_is_told(
+    own: list[str], typo: tuple[str, str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(own[1]).write_text(TINY.replace(*typo))
+    assert face.main([*own, "--pack", str(tmp_path / "pack")]) == 1
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "pack").exists(), "nothing is begun in vain"
+
+
+def test_ones_own_faces_are_not_published_into_the_repository(
+    own: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert face.main(own) == 1
+    assert "say --pack DIR" in capsys.readouterr().err
+
+
+def test_copies_of_held_out_faces_are_not_learned(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = np.random.default_rng(0)
+    pictures = [drawn.integers(0, 255, (6, 6)).repeat(8, 0).repeat(8, 1).astype(np.uint8) for _ in range(4)]
+    darker = (pictures[3] * 0.8).astype(np.uint8)
+    samples = [Sample(str(i), None, "happiness", image=image) for i, image in enumerate([*pictures, darker])]
+    parts = without_copies({"train": tuple(samples[:4]), "valid": (), "test": (samples[4],)})
+    assert parts["train"] == tuple(samples[:3])
+    assert "1 of 4 pictures left out" in capsys.readouterr().out
 
 
 def test_emotions_that_no_training_face_shows_are_left_out() -> None:

@@ -16,7 +16,7 @@ from models.train.hub_contract import TextEncoded, TextHeads
 from models.train.loop import Schedule, TrainingDiverged, fit
 from models.train.losses import LossOptions
 from models.train.recipe import Recipe, RecipeError, read_recipe
-from models.train.text import MinilmOptions, options_of
+from models.train.text import MinilmOptions
 from models.train.text_cases import TextCases, assemble
 from models.train.text_hub import HubOptions, TextTask, build
 from models.train.text_losses import Targets, TextLoss
@@ -77,7 +77,7 @@ def cases() -> TextCases:
 def fine_tuned(folder: Path, name: str) -> tuple[TextHeads, Tokenizer, Recipe]:
     """What the recipe's network learns of the cases."""
     recipe = read_recipe(name, "text").told(None, str(random_checkpoint(folder / "checkpoint", name)))
-    model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint or "")), options_of(recipe, HubOptions))
+    model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint or "")), recipe.options_as(HubOptions))
     task = TextTask(model, tokenizer, {"train": cases(), "dev": cases()}, SCHEDULE, TextLoss(cases(), LossOptions()))
     history = fit(task, SCHEDULE, folder / "out")
     assert history[-1]["dev_sentiment"] > 0.9, "the words give it away"
@@ -142,14 +142,14 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
 
 def test_recipes_are_read_and_a_key_amiss_is_named():
     recipe = read_recipe("text-minilm", "text")
-    assert [stage.name for stage in options_of(recipe, MinilmOptions).stages] == ["general", "spoken"]
+    assert [stage.name for stage in recipe.options_as(MinilmOptions).stages] == ["general", "spoken"]
     assert recipe.corpora == ("goemotions", "meld", "emobank", "sst2")
     recipe.options["stages"][1]["rate"] = 0
     with pytest.raises(RecipeError, match=r"recipe text-minilm, table \[options\]: .*stages\[1\]\.rate"):
-        options_of(recipe, MinilmOptions)
+        recipe.options_as(MinilmOptions)
     odd = Recipe(modality="text", architecture="hub", corpora=(), options={"max_words": 5})
     with pytest.raises(RecipeError, match="max_words"):
-        options_of(odd, HubOptions)
+        odd.options_as(HubOptions)
 
 
 def test_each_term_counts_by_the_share_of_texts_that_have_its_target():

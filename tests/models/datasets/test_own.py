@@ -86,7 +86,7 @@ def test_too_few_people_cannot_be_split(tmp_path: Path) -> None:
     sound(tmp_path / "sad" / "ann_1.wav")
     sound(tmp_path / "happy" / "ann_2.wav")
     _, samples = load(f"folder:{tmp_path}")
-    with pytest.raises(ValueError, match=r"1 subjects cannot be split.*subjects\.csv"):
+    with pytest.raises(CorpusError, match=r"1 subjects cannot be split.*subjects\.csv"):
         partition(samples)
 
 
