@@ -4,18 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
-
-from models.export import publish  # noqa: E402
-from sidecar.inference.batcher import Batcher, BatcherOptions  # noqa: E402
-from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.manifest import InputSpec, ModelSpec, OutputSpec  # noqa: E402
-from sidecar.inference.speech import SpeechEncoder  # noqa: E402
-from sidecar.telemetry import Telemetry  # noqa: E402
-from sidecar.types import AudioWindow, Modality, Permit  # noqa: E402
-from tests.fakes.clock import VirtualClock  # noqa: E402
+from models.export import publish
+from sidecar.inference.batcher import Batcher, BatcherOptions
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import InputSpec, ModelSpec, OutputSpec
+from sidecar.inference.speech import SpeechEncoder
+from sidecar.telemetry import Telemetry
+from sidecar.types import AudioWindow, Modality, Permit
+from tests.fakes.clock import VirtualClock
 
 LABELS = ("ang", "hap", "neu", "sad")
 

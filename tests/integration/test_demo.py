@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.demo import install
-from sidecar.demo.install import livekit_binary, redis_binary
 from sidecar.demo.show import run_demo
-from sidecar.errors import ConfigurationError
 
 pytestmark = pytest.mark.integration
 
@@ -60,15 +58,6 @@ class Demo:
         return found
 
 
-@pytest.fixture
-def servers() -> None:
-    try:
-        livekit_binary()
-        redis_binary()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
-
-
 @asynccontextmanager
 async def demo(folder: Path, *arguments: str) -> AsyncIterator[Demo]:
     """The command with the media that come with packages and `folder` for all its temporary files."""
@@ -93,7 +82,7 @@ def assert_nothing_is_left(ended: Demo, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-async def test_it_ends_by_itself_having_read_both(servers, tmp_path):
+async def test_it_ends_by_itself_having_read_both(tmp_path):
     async with demo(tmp_path, "--seconds", "12") as running:
         code = await running.ended()
         assert code == 0, running.output
@@ -107,7 +96,7 @@ async def test_it_ends_by_itself_having_read_both(servers, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_ends_in_order_when_told_to(servers, tmp_path, number):
+async def test_it_ends_in_order_when_told_to(tmp_path, number):
     async with demo(tmp_path) as running:
         await running.said(r"ada: \w+ .*grace: (abstains|\w+ \d)")
         running.process.send_signal(number)
@@ -116,7 +105,7 @@ async def test_it_ends_in_order_when_told_to(servers, tmp_path, number):
         assert_nothing_is_left(running, tmp_path)
 
 
-async def test_a_worker_that_dies_is_told_with_its_last_words(servers, tmp_path):
+async def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path):
     async with demo(tmp_path) as running:
         await running.said(r"room demo")
         (worker,) = (pid for pid, command in running.processes().items() if command.endswith("sidecar.cli worker "))

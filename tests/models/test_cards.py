@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from models import cards
 from models.cards import __main__ as command
@@ -17,8 +18,6 @@ from models.evaluate.results import PACK, identity, write
 from models.evaluate.slices import slices
 from sidecar.inference.manifest import read_manifest
 from tests.inference.graphs import VOICE, random_model, write_manifest
-
-yaml = pytest.importorskip("yaml", reason="needs the extra `train`")
 
 
 @pytest.fixture

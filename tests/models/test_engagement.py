@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="needs the extra `train`")
-
 import torch
 
 from models.datasets import data_root

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from models.export import (  # noqa: E402
+from models.export import (
     UNKNOWN_SHA256,
     ParityError,
     Precision,
@@ -20,11 +19,11 @@ from models.export import (  # noqa: E402
     record,
     to_onnx,
 )
-from models.export.publishing import store  # noqa: E402
-from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec  # noqa: E402
-from sidecar.inference.pack import load_pack  # noqa: E402
-from sidecar.types import Modality  # noqa: E402
+from models.export.publishing import store
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import Calibration, InputSpec, ModelSpec, OutputSpec
+from sidecar.inference.pack import load_pack
+from sidecar.types import Modality
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
 

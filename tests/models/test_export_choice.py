@@ -5,20 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
+from onnx import numpy_helper
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from onnx import numpy_helper  # noqa: E402
-
-from models.export import Examples, ParityError, Validation, publish_best  # noqa: E402
-from models.export.__main__ import main  # noqa: E402
-from models.export.comparison import Candidate, choose, require_parity  # noqa: E402
-from models.export.kept import restore  # noqa: E402
-from models.export.publishing import store  # noqa: E402
-from sidecar.inference.pack import load_pack  # noqa: E402
-from tests.models.test_export import ENTRY, TinyRandom, audio, expected  # noqa: E402
+from models.export import Examples, ParityError, Validation, publish_best
+from models.export.__main__ import main
+from models.export.comparison import Candidate, choose, require_parity
+from models.export.kept import restore
+from models.export.publishing import store
+from sidecar.inference.pack import load_pack
+from tests.models.test_export import ENTRY, TinyRandom, audio, expected
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
 

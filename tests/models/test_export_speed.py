@@ -4,10 +4,6 @@ import json
 from pathlib import Path
 
 import msgspec
-import pytest
-
-pytest.importorskip("torch", reason="needs the extra `train`")
-pytest.importorskip("onnx", reason="needs the extra `train`")
 
 from models.export.speed import main, row, unit
 from sidecar.inference.manifest import read_manifest

@@ -6,13 +6,12 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from models.export.__main__ import main  # noqa: E402
-from models.export.precision import Precision, convert  # noqa: E402
-from tests.inference.graphs import FACE, TEXT, random_model, write_manifest  # noqa: E402
+from models.export.__main__ import main
+from models.export.precision import Precision, convert
+from tests.inference.graphs import FACE, TEXT, random_model, write_manifest
 
 
 @pytest.fixture

@@ -4,16 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format  # noqa: E402
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field  # noqa: E402
-
-from models.export.__main__ import main  # noqa: E402
-from models.export.precision import convert  # noqa: E402
-from tests.inference.graphs import FACE, LABELS, TEXT, VOICE, random_model, write_manifest  # noqa: E402
+from models.export.__main__ import main
+from models.export.precision import convert
+from tests.inference.graphs import FACE, LABELS, TEXT, VOICE, random_model, write_manifest
 
 TYPES = {"STRING": Field.TYPE_STRING, "INT32": Field.TYPE_INT32, "INT64": Field.TYPE_INT64, "UINT64": Field.TYPE_UINT64}
 SCHEMA: dict[str, dict[str, tuple[int, str, bool]]] = {

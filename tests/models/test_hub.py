@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
-
-from safetensors.torch import load_file, save_file  # noqa: E402
-
-from models.train.hub import (  # noqa: E402
+from models.train.hub import (
     CheckpointError,
     fresh_classifier,
     load_body,
     load_classifier,
     open_checkpoint,
 )
-from models.train.hub_contract import picture_format, speech_format  # noqa: E402
-from models.train.shapes import SHAPES  # noqa: E402
-from sidecar.types import Modality  # noqa: E402
+from models.train.hub_contract import picture_format, speech_format
+from models.train.shapes import SHAPES
+from sidecar.types import Modality
 
 LABELS = {0: "ang", 1: "hap", 2: "neu"}
 TASKS = {Modality.FACE: "ImageClassification", Modality.VOICE: "AudioClassification"}

@@ -4,21 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from tokenizers import Tokenizer, models  # noqa: E402
-
-from models.export.__main__ import main  # noqa: E402
-from models.train.hub import open_checkpoint  # noqa: E402
-from models.train.hub_publish import under_contract  # noqa: E402
-from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.pack import load_pack  # noqa: E402
-from sidecar.types import Modality  # noqa: E402
-from tests.inference.graphs import TEXT, VOICE, random_model, write_manifest  # noqa: E402
-from tests.models.test_hub import random_checkpoint  # noqa: E402
+from models.export.__main__ import main
+from models.train.hub import open_checkpoint
+from models.train.hub_publish import under_contract
+from sidecar.inference.local import OrtModel
+from sidecar.inference.pack import load_pack
+from sidecar.types import Modality
+from tests.inference.graphs import TEXT, VOICE, random_model, write_manifest
+from tests.models.test_hub import random_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
 

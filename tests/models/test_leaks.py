@@ -4,9 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("soundfile", reason="needs the extra `train`")
-
 import soundfile
 
 from models.datasets import data_root

@@ -6,20 +6,18 @@ Tiny ones always; the true base shapes, hundreds of megabytes each, with `make t
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
-onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
-
-from models.export import to_onnx  # noqa: E402
-from models.export.graph import TOLERANCE  # noqa: E402
-from models.train.hub_entry import contract_entry  # noqa: E402
-from models.train.shapes import SHAPES, random_encoder  # noqa: E402
-from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.manifest import ModelSpec  # noqa: E402
-from sidecar.inference.row import require  # noqa: E402
-from sidecar.types import EMOTIONS  # noqa: E402
+from models.export import to_onnx
+from models.export.graph import TOLERANCE
+from models.train.hub_entry import contract_entry
+from models.train.shapes import SHAPES, random_encoder
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import ModelSpec
+from sidecar.inference.row import require
+from sidecar.types import EMOTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own libraries
 

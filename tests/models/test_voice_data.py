@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-soundfile = pytest.importorskip("soundfile", reason="needs the extra `train`")
-
-from models.datasets import data_root, emodb, nemo, ravdess  # noqa: E402
-from models.datasets.corpus import CorpusError  # noqa: E402
-from models.train import call_audio, voice_cases  # noqa: E402
-from models.train.voice_windows import as_recorded, in_a_call, in_speech  # noqa: E402
-from sidecar.types import EMOTIONS  # noqa: E402
+from models.datasets import data_root, emodb, nemo, ravdess
+from models.datasets.corpus import CorpusError
+from models.train import call_audio, voice_cases
+from models.train.voice_windows import as_recorded, in_a_call, in_speech
+from sidecar.types import EMOTIONS
 
 needs_data = pytest.mark.skipif(
     not (data_root() / "voice").is_dir(), reason="the voice corpora are absent: set SIDECAR_DATA"

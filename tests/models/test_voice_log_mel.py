@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-
-from models.train.ctranslate2 import read_weights  # noqa: E402
-from models.train.log_mel import LogMel, mel_filters  # noqa: E402
-from models.train.whisper_encoder import SAMPLES, WhisperEncoder  # noqa: E402
+from models.train.ctranslate2 import read_weights
+from models.train.log_mel import LogMel, mel_filters
+from models.train.whisper_encoder import SAMPLES, WhisperEncoder
 
 
 def speech_like() -> np.ndarray:
@@ -40,7 +39,8 @@ def test_log_mel_is_whispers() -> None:
 
 
 def test_mel_filters_are_those_of_transformers() -> None:
-    audio_utils = pytest.importorskip("transformers.audio_utils", reason="needs the extra `train`")
+    from transformers import audio_utils
+
     theirs = audio_utils.mel_filter_bank(201, 80, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
     np.testing.assert_allclose(mel_filters(), theirs.T, atol=1e-7)
 

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("soundfile", reason="needs the extra `train`")
-
 from models.datasets import data_root, emodb, ravdess
 from models.evaluate import voice as evaluation
 from sidecar.fusion.calibration import Calibration

@@ -9,26 +9,25 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
+import soundfile
+import torch
+import transformers
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-soundfile = pytest.importorskip("soundfile", reason="needs the extra `train`")
-transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
-
-from models.datasets.corpus import Sample  # noqa: E402
-from models.export import PACK, write_entry  # noqa: E402
-from models.train import voice  # noqa: E402
-from models.train.hub import CheckpointError  # noqa: E402
-from models.train.loop import TrainingDiverged  # noqa: E402
-from models.train.recipe import RECIPES, RecipeError, read_recipe  # noqa: E402
-from models.train.voice_calibration import calibrate, free_energy  # noqa: E402
-from models.train.voice_cases import CorpusClip, VoiceCase, assemble  # noqa: E402
-from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall  # noqa: E402
-from models.train.voice_network import VoiceNetwork  # noqa: E402
-from models.train.voice_task import VoiceTask, train_network  # noqa: E402
-from models.train.wav2vec2_compact import CompactWav2Vec2, WaveformFrontEnd, stem  # noqa: E402
-from models.train.whisper_encoder import WhisperEncoder  # noqa: E402
-from sidecar.inference.local import OrtModel  # noqa: E402
-from sidecar.inference.manifest import read_manifest  # noqa: E402
+from models.datasets.corpus import Sample
+from models.export import PACK, write_entry
+from models.train import voice
+from models.train.hub import CheckpointError
+from models.train.loop import TrainingDiverged
+from models.train.recipe import RECIPES, RecipeError, read_recipe
+from models.train.voice_calibration import calibrate, free_energy
+from models.train.voice_cases import CorpusClip, VoiceCase, assemble
+from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall
+from models.train.voice_network import VoiceNetwork
+from models.train.voice_task import VoiceTask, train_network
+from models.train.wav2vec2_compact import CompactWav2Vec2, WaveformFrontEnd, stem
+from models.train.whisper_encoder import WhisperEncoder
+from sidecar.inference.local import OrtModel
+from sidecar.inference.manifest import read_manifest
 
 AUDIO = np.random.default_rng(0).normal(0.02, 0.1, (2, 48_000)).astype(np.float32)
 TINY = {

@@ -5,9 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("soundfile", reason="needs the extra `train`")
-pytest.importorskip("h5py", reason="needs the extra `train`")
-
 from models.datasets.catalogue import CORPORA, load
 from models.datasets.corpus import CorpusError
 from models.datasets.splits import partition, subject_of

@@ -4,8 +4,6 @@ from collections import Counter
 
 import pytest
 
-pytest.importorskip("soundfile", reason="needs the extra `train`")
-
 from models.datasets import data_root
 from models.datasets.catalogue import CORPORA, load
 from models.datasets.splits import partition, split_by_subject

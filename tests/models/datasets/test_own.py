@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("soundfile", reason="needs the extra `train`")
-
 from models.datasets.catalogue import load
 from models.datasets.corpus import CorpusError
 from models.datasets.media import UnreadableMedia, read_audio
