@@ -119,7 +119,7 @@ def record(committed: Results, rules: Rules, path: Path = GATE) -> None:
         if value is None or _reaches(value, floor):
             continue
         known = rules.missed.get(name)
-        told = f"what was tried is told in models/results/log-{name.split('.')[0]}.md"
+        told = "what was tried is told in models/results/log.md"
         entry = tomlkit.inline_table()
         entry.update({"bar": value, "reason": known.reason if known else told})
         missed.add(name, entry)

@@ -1,7 +1,8 @@
-"""Studio clips made to sound like a call: continuous speech cut anywhere, rooms, noise, telephones, Opus.
+"""Studio clips made to sound like a call: continuous speech cut anywhere, rooms, noise, telephones, Opus, lost packets.
 
 Acted clips have silence before and after one sentence and hide nothing; a live window lies inside speech and has gone
-through a room, a browser's gain control and a codec. Samples are float32, 16 kHz, -1..1 throughout.
+through a room, a browser's gain control, a codec and a network. Pitch and pace make another person's voice of one.
+Samples are float32, 16 kHz, -1..1 throughout.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Final
 import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, fftconvolve, sosfilt
+from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
 
 from models.datasets.speech import SAMPLE_RATE_HZ
 
@@ -67,7 +68,45 @@ def degraded(samples: Samples, random: Random) -> Samples:
     samples = at_level(samples, random.uniform(-32, -14))
     if random.random() < 0.4:
         samples = through_opus(samples, int(random.choice([12_000, 16_000, 24_000, 32_000])))
+    if random.random() < 0.2:
+        samples = with_losses(samples, random)
     return samples
+
+
+def varied(samples: Samples, random: Random) -> Samples:
+    """A clip in a voice up to two and a half semitones off, and up to a sixth faster or slower."""
+    return at_pace(at_pitch(samples, int(random.integers(-3, 4))), random.uniform(0.86, 1.16))
+
+
+def at_pitch(samples: Samples, steps: int) -> Samples:
+    """Higher by `steps` twentieths of the frequency, formants included; as long as before, to a hundredth."""
+    if steps == 0:
+        return samples
+    return at_pace(resample_poly(samples, 20, 20 + steps).astype(np.float32), 20 / (20 + steps))
+
+
+def at_pace(samples: Samples, pace: float) -> Samples:
+    """`pace` times as fast, at the same pitch (WSOLA: Verhelst and Roelands, ICASSP 1993).
+
+    Pieces of 40 ms are laid half over each other; each is taken from up to 10 ms around its place, where it goes on
+    most like the piece before.
+    """
+    hop, reach = _FRAME, _FRAME // 2
+    pieces = int(len(samples) / pace) // hop - 1
+    if pieces < 1:
+        return samples
+    padded = np.pad(samples, (reach, 3 * hop + 2 * reach))
+    window = np.hanning(2 * hop + 1)[:-1]
+    out = np.zeros((pieces + 1) * hop)
+    start = reach
+    for piece in range(pieces):
+        if piece:
+            wanted = padded[start + hop : start + 3 * hop]
+            first = min(round(piece * hop * pace), len(samples) - 1)
+            around = padded[first : first + 2 * hop + 2 * reach]
+            start = first + int(np.correlate(around[: len(wanted) + 2 * reach], wanted, "valid").argmax())
+        out[piece * hop : (piece + 2) * hop] += window * padded[start : start + 2 * hop]
+    return _single(out)
 
 
 def in_a_room(samples: Samples, random: Random) -> Samples:
@@ -128,6 +167,18 @@ def through_opus(samples: Samples, bits_per_s: int) -> Samples:
     ]
     decoded += [out.to_ndarray()[0] for out in resampler.resample(None)]
     return _single(np.concatenate(decoded)[: len(samples)])
+
+
+def with_losses(samples: Samples, random: Random) -> Samples:
+    """Frames of 20 ms lost in bursts of three or so; each burst is the frame before it, fading away."""
+    share, burst = random.uniform(0.02, 0.15), 3
+    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).copy()
+    lost = False
+    for i in range(1, len(frames)):  # two states, as Gilbert's model (Bell System Technical Journal 39, 1960)
+        lost = random.random() < (1 - 1 / burst if lost else share / (1 - share) / burst)
+        if lost:
+            frames[i] = 0.5 * frames[i - 1]
+    return np.concatenate((frames.ravel(), samples[frames.size :]))
 
 
 def _single(samples: NDArray[np.float64]) -> Samples:

@@ -1,7 +1,8 @@
 """What a frozen encoder makes of each clip, computed once and kept on disk.
 
-A *view* is one way to cut 3 s out of a clip: view 0 is its middle as recorded; every other is cut out of continuous
-speech of the same person in the same emotion and made to sound like a call, differently each time.
+A *view* is one way to cut 3 s out of a clip: view 0 is its middle as recorded; views 1 to 3 are cut out of continuous
+speech of the same person in the same emotion and made to sound like a call, differently each time; all others are its
+middle in another voice.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from models.export import UNKNOWN_SHA256, to_onnx
 from models.train.voice_cases import VoiceCase, targets, weights
 from models.train.voice_head import Examples
-from models.train.voice_windows import as_recorded, in_a_call
+from models.train.voice_windows import as_recorded, in_a_call, in_another_voice
 from models.train.whisper_encoder import SAMPLES
 from sidecar.inference.local import OrtModel
 from sidecar.inference.manifest import InputSpec, ModelSpec, OutputSpec
@@ -28,12 +29,14 @@ from sidecar.types import Modality
 
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "voice"
 CHUNK: Final = 100
-REVISION: Final = 1
+REVISION: Final = 2
 """To be raised with every change of the Whisper encoder or of what a view does to a clip."""
 VIEWS: Final = {"nemo": ((0, 2), (0, 1)), "ased": ((0,), (1,)), "emospeech": ((0,), (1,))}
 """The views that the clips of a large corpus give, in turn."""
 ALL_VIEWS: Final = ((0, 1, 2, 3),)
 """Those of any other."""
+OTHER_VOICES: Final = 4
+"""The first view in another voice."""
 
 
 class Statistics:
@@ -47,13 +50,16 @@ class Statistics:
         self._encoder, self._name, self._folder = encoder, name, folder
         self._model: OrtModel | None = None
 
-    def examples(self, cases: Sequence[VoiceCase], labels: Sequence[str], *, recorded: bool = False) -> Examples:
-        """All views of the cases, or only as `recorded`; balanced."""
+    def examples(
+        self, cases: Sequence[VoiceCase], labels: Sequence[str], *, recorded: bool = False, other_voices: int = 0
+    ) -> Examples:
+        """All views of the cases, or only as `recorded`, and each in so many `other_voices`; balanced."""
         parts: list[tuple[Sequence[VoiceCase], int]] = []
         for corpus in dict.fromkeys(case.corpus for case in cases):
             mine = [case for case in cases if case.corpus == corpus]
             turns = ((0,),) if recorded else VIEWS.get(corpus, ALL_VIEWS)
             parts += [(mine[i :: len(turns)], view) for i, views in enumerate(turns) for view in views]
+            parts += [(mine, OTHER_VOICES + number) for number in range(other_voices)]
         shown = [case for part, _ in parts for case in part]
         return Examples(
             np.concatenate([self.features(part, view) for part, view in parts if part]),
@@ -112,6 +118,8 @@ def window(case: VoiceCase, cases: Sequence[VoiceCase], view: int) -> NDArray[np
     if view == 0:
         return as_recorded(case.clip)
     random = np.random.default_rng([view, *case.clip.path.name.encode()])
+    if view >= OTHER_VOICES:
+        return in_another_voice(case.clip, random)
     return in_a_call(case.clip, [other.clip for other in cases], random)
 
 

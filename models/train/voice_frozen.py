@@ -4,6 +4,7 @@ What the head reaches is shown and calibrated with the validation speakers left 
 with them.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -49,8 +50,8 @@ def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PAC
     options: HeadOptions = recipe.options_as(HeadOptions)
     name, make = FROZEN[recipe.architecture]
     encoder = make()
-    known = Statistics(encoder, name, _cache(recipe, out))
-    training = known.examples(material.train, material.labels)
+    known = Statistics(encoder, name, _cache(recipe, out, encoder))
+    training = known.examples(material.train, material.labels, other_voices=options.other_voices)
     held_out = known.examples(material.valid, material.labels)
     tried = logits_of(fit(training, options), held_out)
     _tell(tried, held_out)
@@ -61,9 +62,14 @@ def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PAC
     return publish_voice(model, entry, pack)
 
 
-def _cache(recipe: Recipe, out: Path) -> Path:
-    """Each encoder has its own; the default's lies in `out` itself."""
-    return out if recipe.architecture == "whisper-head" else out / recipe.architecture
+def _cache(recipe: Recipe, out: Path, encoder: nn.Module) -> Path:
+    """A folder of each encoder's own; one that was trained here has another after each training."""
+    if recipe.architecture == "whisper-head":
+        return out
+    digest = hashlib.sha256()
+    for value in encoder.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return out / f"{recipe.architecture}-{digest.hexdigest()[:12]}"
 
 
 def _tell(logits: np.ndarray, examples: Examples) -> None:

@@ -27,6 +27,8 @@ class HeadOptions(Options, frozen=True):
     """Weight of half the squared coefficients in the loss."""
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     """Share of the target that goes to all labels alike."""
+    other_voices: Annotated[int, Meta(ge=0)] = 0
+    """How often each training clip is also learned at another pitch and pace."""
     speaker_share: Annotated[float, Meta(ge=0, le=1)] = 0.5
     """How much of the difference between a training speaker's mean and their corpus' is taken off."""
     steps: Annotated[int, Meta(ge=1)] = 60

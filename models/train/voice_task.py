@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from models.train.voice_cases import Material, VoiceCase, targets, weights
 from models.train.voice_head import recall, shares_of
 from models.train.voice_network import Maker, VoiceEncoded, VoiceNetwork
 from models.train.voice_publish import Origin, publish_voice, voice_entry
-from models.train.voice_windows import as_recorded, in_a_call
+from models.train.voice_windows import as_recorded, in_a_call, in_another_voice
 from sidecar.inference.manifest import ModelSpec
 
-CALL = "call"
-"""In a recipe's `[augment]`: the share of the windows that sound like a call; the others are as recorded."""
+CALL: Final = "call"
+"""In a recipe's `[augment]`: the share of the windows that sound like a call."""
+VOICE: Final = "voice"
+"""The share in another voice; what remains is as recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ class VoiceTask:
     """Emotions, and valence, arousal and dominance where they are rated, from windows of 3 s."""
 
     def __init__(
-        self, model: VoiceNetwork, material: Material, schedule: Schedule, loss: LossOptions, call_share: float
+        self,
+        model: VoiceNetwork,
+        material: Material,
+        schedule: Schedule,
+        loss: LossOptions,
+        augment: Mapping[str, float],
     ) -> None:
-        """Raises ValueError for a class without any samples."""
+        """`augment` as in the recipe. Raises ValueError for a class without any samples."""
         self.model = model
         self._train, self._valid = material.train, material.valid
         self._truth = targets(material.train, material.labels)
         self._valid_truth = targets(material.valid, material.labels)
-        self._schedule, self._loss, self._call_share = schedule, loss, call_share
+        self._schedule, self._loss, self._augment = schedule, loss, augment
         shares = torch.from_numpy(shares_of(self._truth)).float()
         self._weights = class_weights(shares, loss.class_weights)
         self._draws = draw_weights(shares, loss.oversample)
@@ -93,9 +100,12 @@ class VoiceTask:
         return np.concatenate(rows)
 
     def _window(self, case: VoiceCase, random: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
-        if random.random() >= self._call_share:
-            return as_recorded(case.clip)
-        return in_a_call(case.clip, [case.clip], random)
+        drawn = random.random()
+        if drawn < self._augment.get(CALL, 0.7):
+            return in_a_call(case.clip, [case.clip], random)
+        if drawn > 1 - self._augment.get(VOICE, 0.15):
+            return in_another_voice(case.clip, random)
+        return as_recorded(case.clip)
 
 
 def train_network(
@@ -107,7 +117,7 @@ def train_network(
     body, width = make(recipe)
     rated = any(case.clip.sample.vad is not None for case in material.train)
     model = VoiceNetwork(body, width, len(material.labels), affect=rated)
-    task = VoiceTask(model, material, schedule, recipe.loss, recipe.augment.get(CALL, 0.7))
+    task = VoiceTask(model, material, schedule, recipe.loss, recipe.augment)
     fit(task, schedule, out, resume=resume)
     truth, counts = targets(material.valid, material.labels), weights(material.valid)
     prior = weights(material.train) @ shares_of(targets(material.train, material.labels))

@@ -1,9 +1,9 @@
-"""Three ways to cut 3 s out of a clip: as recorded, inside continuous speech, and that as a call delivers it."""
+"""Ways to cut 3 s out of a clip: as recorded, inside speech, that as a call delivers it, as another voice says it."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from models.train.call_audio import Random, Samples, centred, degraded, live_window
+from models.train.call_audio import Random, Samples, centred, degraded, live_window, varied
 
 
 class Spoken(Protocol):
@@ -34,3 +34,8 @@ def in_speech(clip: Spoken, clips: Sequence[Spoken], random: Random) -> Samples:
 def in_a_call(clip: Spoken, clips: Sequence[Spoken], random: Random) -> Samples:
     """(48000,) the same after a room, noise, a telephone, another level or Opus, by chance."""
     return degraded(in_speech(clip, clips, random), random)
+
+
+def in_another_voice(clip: Spoken, random: Random) -> Samples:
+    """(48000,) the middle of the clip at another pitch and pace."""
+    return centred(varied(clip.samples(), random))

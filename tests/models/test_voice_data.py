@@ -11,7 +11,7 @@ import soundfile
 from models.datasets import data_root, emodb, nemo, ravdess
 from models.datasets.corpus import CorpusError
 from models.train import call_audio, voice_cases
-from models.train.voice_windows import as_recorded, in_a_call, in_speech
+from models.train.voice_windows import as_recorded, in_a_call, in_another_voice, in_speech
 from sidecar.types import EMOTIONS
 
 needs_data = pytest.mark.skipif(
@@ -164,6 +164,47 @@ def test_degradations_do_what_they_say() -> None:
     click = np.zeros(48_000, np.float32)
     click[100] = 1
     assert rms(call_audio.in_a_room(click, random)[200:4000]) > 0
+
+
+def pitch_hz(samples: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.fft.rfftfreq(len(samples), 1 / 16_000)[spectrum.argmax()])
+
+
+@pytest.mark.parametrize("pace", [0.8, 1.0, 1.25])
+def test_pace_changes_how_long_a_sentence_is_and_not_how_it_sounds(pace: float) -> None:
+    heard = call_audio.at_pace(tone(3), pace)
+    assert heard.dtype == np.float32
+    assert len(heard) == pytest.approx(48_000 / pace, rel=0.02)
+    assert pitch_hz(heard) == pytest.approx(220, abs=2)
+    assert rms(heard[1600:-1600]) == pytest.approx(rms(tone(3)), rel=0.02), "the pieces join without a beat"
+
+
+@pytest.mark.parametrize("steps", [-3, 0, 3])
+def test_pitch_changes_how_a_sentence_sounds_and_not_how_long_it_is(steps: int) -> None:
+    heard = call_audio.at_pitch(tone(3), steps)
+    assert len(heard) == pytest.approx(48_000, rel=0.02)
+    assert pitch_hz(heard) == pytest.approx(220 * (20 + steps) / 20, rel=0.02)
+
+
+def test_lost_packets_come_in_bursts_and_fade() -> None:
+    clean = np.random.default_rng(0).normal(0, 0.1, 160_123).astype(np.float32)
+    heard = call_audio.with_losses(clean, np.random.default_rng(1))
+    assert heard.shape == clean.shape
+    lost = (heard != clean)[:160_000].reshape(-1, 320).all(1)
+    assert 0.01 < lost.mean() < 0.25
+    bursts = np.count_nonzero(lost[1:] & ~lost[:-1])
+    assert 1.5 < lost.sum() / bursts < 6
+    first = int(np.flatnonzero(lost)[0])
+    np.testing.assert_array_equal(heard[first * 320 :][:320], 0.5 * clean[(first - 1) * 320 :][:320])
+
+
+def test_another_voice_is_drawn_anew_and_fills_a_window(tmp_path: Path) -> None:
+    clip = voice_cases.assemble((clips_of(tmp_path / "own", "angry", "sad"),)).train[0].clip
+    heard = [in_another_voice(clip, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert heard[0].shape == (48_000,)
+    np.testing.assert_array_equal(heard[0], heard[1])
+    assert (heard[0] != heard[2]).any()
 
 
 def test_opus_keeps_the_speech_in_place_and_is_not_lossless() -> None:

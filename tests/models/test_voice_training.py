@@ -117,9 +117,8 @@ def test_a_rated_corpus_teaches_valence_arousal_and_dominance(clips: str) -> Non
     recipe = read_recipe("voice-log-mel-cnn", "voice")
     torch.manual_seed(0)
     body, width = voice.NETWORKS["log-mel-cnn"](msgspec.structs.replace(recipe, options={"channels": [4, 4, 4, 8]}))
-    task = VoiceTask(
-        VoiceNetwork(body, width, 2, affect=True, dropout=0.0), material, recipe.scheduled(), recipe.loss, 0.0
-    )
+    network, as_it_is = VoiceNetwork(body, width, 2, affect=True, dropout=0.0), {"call": 0.0, "voice": 0.0}
+    task = VoiceTask(network, material, recipe.scheduled(), recipe.loss, as_it_is)
     (batch,) = task.batches(0)
     optimizer = torch.optim.Adam(task.model.parameters(), 0.01)
     before = task.loss(batch).item()
