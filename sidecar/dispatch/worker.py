@@ -183,7 +183,8 @@ class AgentWorker:
                 case Offer():
                     await connection.answer(notice, await self._consider(notice))
                 case Assignment():
-                    self._begin(notice, group)
+                    if self._begin(notice, group):
+                        await connection.job_running(notice.job_id)
                     await connection.report(self._status())  # at once: the next room is dealt by it
                 case Termination():
                     group.create_task(self._end(notice.job_id))
@@ -204,12 +205,13 @@ class AgentWorker:
             return self._counted("refused_held", Answer.REFUSE)
         return self._counted("accepted", Answer.ACCEPT)
 
-    def _begin(self, assignment: Assignment, group: asyncio.TaskGroup) -> None:
+    def _begin(self, assignment: Assignment, group: asyncio.TaskGroup) -> bool:
         if assignment.room in self._observations or self._state is WorkerState.DRAINING:
-            return
+            return False
         task = group.create_task(self._observe(assignment))
         self._observations[assignment.room] = _Observation(assignment.job_id, task)
         self._telemetry.rooms.set(len(self._observations))
+        return True
 
     async def _observe(self, assignment: Assignment) -> None:
         """Run one observation. Whatever it fails of is logged and stops no other room."""

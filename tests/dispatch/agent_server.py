@@ -27,6 +27,7 @@ class AgentServer:
         self.registrations: list[agent.RegisterWorkerRequest] = []
         self.statuses: list[agent.UpdateWorkerStatus] = []
         self.answers: dict[str, agent.AvailabilityResponse] = {}
+        self.running: set[str] = set()
         self.ended: dict[str, agent.UpdateJobStatus] = {}
         self.pings = 0
         self._changed = asyncio.Condition()
@@ -76,7 +77,11 @@ class AgentServer:
             case "availability":
                 self.answers[message.availability.job_id] = message.availability
             case "update_job":
-                self.ended[message.update_job.job_id] = message.update_job
+                update = message.update_job
+                if update.status == agent.JS_RUNNING:
+                    self.running.add(update.job_id)
+                else:
+                    self.ended[update.job_id] = update
             case "ping":
                 self.pings += 1
         async with self._changed:

@@ -167,6 +167,7 @@ async def test_a_call_that_ends_ends_its_job() -> None:
     async with running() as (bench, server):
         await server.offer("one")
         await bench.observing("one")
+        await server.until(lambda: server.running == {"AJ_0"})
         bench.observer.end("one")
         await server.until(lambda: "AJ_0" in server.ended)
         assert server.ended["AJ_0"].status == agent.JS_SUCCESS
