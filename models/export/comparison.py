@@ -47,8 +47,7 @@ def compare(
 ) -> tuple[list[Candidate], Mapping[str, onnx.ModelProto]]:
     """Every precision of the FP32 graph under the best and the plain provider of this machine, and the graphs."""
     graphs: dict[str, onnx.ModelProto] = {
-        precision: convert(kept.graph, precision, kept.calibration.feeds(), kept.exclude.get(precision, ()))
-        for precision in precisions
+        precision: convert(kept.graph, precision, kept.calibration.feeds(), kept.whole) for precision in precisions
     }
     found = [each for name, graph in graphs.items() for each in measure(graph, name, entry, kept.validation)]
     return found, graphs

@@ -1,12 +1,12 @@
 """What an export leaves behind, so that precisions can be made anew without the module: `.cache/export/NAME/`.
 
 `fp32.onnx` the graph; `sample.npz` the inputs of the parity check and what torch made of them; `calibration.npz` and
-`validation.npz` the examples; `exclude.json` what stays whole under which precision. They hold parts of the corpora, so
-they stay on this machine.
+`validation.npz` the examples; `whole.json` the constants that stay FP32. They hold parts of the corpora, so they stay
+on this machine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from models.export.examples import Examples, Validation
 from models.export.graph import run
-from models.export.precision import Exclude, Precision
 
 KEPT: Final = Path(__file__).parents[2] / ".cache" / "export"
 _EXPECTED: Final = "torch."
@@ -35,7 +34,7 @@ class Kept:
     """Torch's outputs of `sample`."""
     calibration: Examples
     validation: Validation
-    exclude: Exclude = field(default_factory=dict)
+    whole: tuple[str, ...] = ()
 
     def difference(self) -> float:
         """Largest difference between torch and the graph on `sample`, over all outputs."""
@@ -49,7 +48,7 @@ def keep(folder: Path, kept: Kept) -> None:
     onnx.save(kept.graph, folder / "fp32.onnx")
     expected = {_EXPECTED + name: value for name, value in kept.expected.items()}
     _save(folder / "sample.npz", {**kept.sample, **expected})
-    (folder / "exclude.json").write_bytes(msgspec.json.encode(dict(kept.exclude)))
+    (folder / "whole.json").write_bytes(msgspec.json.encode(kept.whole))
     _save(folder / "calibration.npz", _packed(kept.calibration))
     _save(folder / "validation.npz", {**_packed(kept.validation.examples), _LABELS: kept.validation.labels})
 
@@ -68,7 +67,7 @@ def restore(name: str, root: Path = KEPT, recipe: str = "its recipe") -> Kept:
         {key.removeprefix(_EXPECTED): value for key, value in sample.items() if key.startswith(_EXPECTED)},
         _unpacked(_load(folder / "calibration.npz")),
         Validation(_unpacked(validation), labels),
-        msgspec.json.decode((folder / "exclude.json").read_bytes(), type=dict[Precision, tuple[str, ...]]),
+        msgspec.json.decode((folder / "whole.json").read_bytes(), type=tuple[str, ...]),
     )
 
 

@@ -1,7 +1,7 @@
 """Smaller precisions of an FP32 graph."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -16,19 +16,20 @@ Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 Feed = Mapping[str, NDArray[Any]]
 """Inputs by name, as a session takes them."""
-Exclude = Mapping[Precision, Sequence[str]]
-"""What stays whole under a precision: nodes for INT8, constants for FP16."""
 
 
 def convert(
-    model: onnx.ModelProto, precision: Precision, calibration: Iterable[Feed] = (), exclude: Iterable[str] = ()
+    model: onnx.ModelProto, precision: Precision, calibration: Iterable[Feed] = (), whole: Iterable[str] = ()
 ) -> onnx.ModelProto:
-    """A copy of the FP32 graph in another precision.
+    """A copy of the FP32 graph in another precision; the constants named in `whole` stay as they are.
 
-    `int8` is static QDQ over `calibration`, leaving the nodes in `exclude` alone; `int8-dynamic` quantises matrix
-    products and tables and scales activations as they come; `fp16` stores the weights in half precision, save the
-    constants in `exclude`, and computes in FP32.
+    `int8` is static QDQ over `calibration`; `int8-dynamic` quantises matrix products and tables and scales activations
+    as they come; `fp16` stores the weights in half precision and computes in FP32. Raises LookupError where a constant
+    of `whole` is not in the graph.
     """
+    exclude = frozenset(whole)
+    if missing := exclude - {constant.name for constant in model.graph.initializer}:
+        raise LookupError(f"the graph has no constants {sorted(missing)}")
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     makers: Mapping[Precision, Callable[[], onnx.ModelProto]] = {
@@ -40,14 +41,11 @@ def convert(
     return makers[precision]()
 
 
-def halve_weights(model: onnx.ModelProto, exclude: Iterable[str] = (), least: int = 1024) -> onnx.ModelProto:
+def halve_weights(model: onnx.ModelProto, whole: frozenset[str] = frozenset(), least: int = 1024) -> onnx.ModelProto:
     """Store FP32 constants of `least` numbers or more as FP16 behind a cast: half the size, the same arithmetic.
 
-    Changes `model`. Raises LookupError where a constant in `exclude` is not in the graph.
+    Changes `model`; the constants in `whole` stay.
     """
-    whole = set(exclude)
-    if missing := whole - {constant.name for constant in model.graph.initializer}:
-        raise LookupError(f"the graph has no constants {sorted(missing)}")
     casts = []
     for constant in model.graph.initializer:
         values = numpy_helper.to_array(constant)
@@ -73,8 +71,13 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # the base is untype
         return next(self._feeds, None)
 
 
-def quantise(model: onnx.ModelProto, calibration: Iterable[Feed], exclude: Iterable[str] = ()) -> onnx.ModelProto:
-    """Static INT8 with QDQ nodes around convolutions and matrix products: weights by channel, signed both ways."""
+def quantise(
+    model: onnx.ModelProto, calibration: Iterable[Feed], whole: frozenset[str] = frozenset()
+) -> onnx.ModelProto:
+    """Static INT8 with QDQ nodes around convolutions and matrix products: weights by channel, signed both ways.
+
+    Products with the constants in `whole` stay FP32.
+    """
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, done = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "ready", "done"))
         onnx.save(model, plain)
@@ -88,12 +91,12 @@ def quantise(model: onnx.ModelProto, calibration: Iterable[Feed], exclude: Itera
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(exclude),
+            nodes_to_exclude=_readers(model, whole),
         )
         return onnx.load(done)
 
 
-def quantise_dynamically(model: onnx.ModelProto, exclude: Iterable[str] = ()) -> onnx.ModelProto:
+def quantise_dynamically(model: onnx.ModelProto, whole: frozenset[str] = frozenset()) -> onnx.ModelProto:
     """Weights of matrix products by channel and of tables as a whole in INT8; activations are scaled at run time.
 
     Products of two activations stay FP32. Fast on the CPU provider; OpenVINO runs such graphs slower than FP32.
@@ -109,7 +112,13 @@ def quantise_dynamically(model: onnx.ModelProto, exclude: Iterable[str] = ()) ->
             op_types_to_quantize=["MatMul", "Gemm", "Gather"],
             per_channel=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(exclude),
+            nodes_to_exclude=_readers(model, whole),
             extra_options={"MatMulConstBOnly": True},
         )
         return onnx.load(done)
+
+
+def _readers(model: onnx.ModelProto, constants: frozenset[str]) -> list[str]:
+    """Names of the nodes that read one of the constants, and what the dynamic quantiser calls a Gemm that it splits."""
+    names = [node.name for node in model.graph.node if constants.intersection(node.input)]
+    return [*names, *(f"{name}_MatMul" for name in names)]

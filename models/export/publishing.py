@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ from models.export.entries import PACK, write_entry
 from models.export.examples import Examples, Validation
 from models.export.graph import TOLERANCE, ParityError, parity, to_onnx
 from models.export.kept import KEPT, Kept, keep
-from models.export.precision import PRECISIONS, Exclude, Feed, Precision, convert
+from models.export.precision import PRECISIONS, Feed, Precision, convert
 from sidecar.inference.manifest import ModelSpec
 
 REPORT: Final = Path("results") / "export.json"
@@ -32,16 +31,16 @@ def publish(
     *,
     precision: Precision = "fp32",
     calibration: Iterable[Feed] = (),
-    exclude: Iterable[str] = (),
+    whole: Iterable[str] = (),
     pack: Path = PACK,
 ) -> ModelSpec:
     """Export `module` and put it in the pack; returns the entry with the digest of the file.
 
     `sample` maps the inputs in the order of the module's arguments; dimensions are free where the entry names them.
-    `precision`, `calibration` and `exclude` are those of `convert`. Raises `ParityError`.
+    `precision`, `calibration` and `whole` are those of `convert`. Raises `ParityError`.
     """
     model, difference = faithful(module, sample, entry)
-    entry = store(convert(model, precision, calibration, exclude), entry, pack)
+    entry = store(convert(model, precision, calibration, whole), entry, pack)
     size_mb = (pack / entry.file).stat().st_size / 1e6
     print(f"{entry.name}: {size_mb:.2f} MB {precision}, FP32 parity {difference:.1e}, {entry.sha256}")
     return entry
@@ -55,23 +54,23 @@ def publish_best(
     calibration: Examples,
     validation: Validation,
     precisions: Sequence[Precision] = PRECISIONS,
-    exclude: Exclude = MappingProxyType({}),
+    whole: Sequence[str] = (),
     pack: Path = PACK,
     kept: Path = KEPT,
 ) -> ModelSpec:
     """Export `module`, compare precisions and providers, and put the best in the pack, the provider in its entry.
 
-    What the comparison needs stays in `kept`/NAME, so that `python -m models.export NAME` can repeat it. Raises
-    `ParityError`.
+    Constants named in `whole` stay FP32 in all of them. What the comparison needs stays in `kept`/NAME, so that
+    `python -m models.export NAME` can repeat it. Raises `ParityError`.
     """
     model, _ = faithful(module, sample, entry)
     with torch.no_grad():
         told = module.eval()(*sample.values())
     expected = {port.name: value.numpy() for port, value in zip(entry.output, told, strict=True)}
     inputs = {name: value.numpy() for name, value in sample.items()}
-    whole = Kept(model, inputs, expected, calibration, validation, exclude)
-    keep(kept / entry.name, whole)
-    return ship_best(whole, entry, precisions, pack)
+    left = Kept(model, inputs, expected, calibration, validation, tuple(whole))
+    keep(kept / entry.name, left)
+    return ship_best(left, entry, precisions, pack)
 
 
 def ship_best(kept: Kept, entry: ModelSpec, precisions: Sequence[Precision], pack: Path) -> ModelSpec:

@@ -59,7 +59,7 @@ def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PAC
     model = VoiceModel(encoder, fit(training + held_out, options))
     origin = Origin(name, f"python -m models.train.voice --recipe {recipe.name}", WHISPER)
     entry = voice_entry(model, material, origin, calibration, notes=SPEAKER)
-    return publish_voice(model, entry, pack)
+    return publish_voice(model, entry, material, pack)
 
 
 def _cache(recipe: Recipe, out: Path, encoder: nn.Module) -> Path:

@@ -1,6 +1,6 @@
 """Puts a trained voice model in a pack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.datasets.corpus import Corpus
-from models.export import PACK, Precision, prefer, publish, record
+from models.export import PACK, Examples, Validation, prefer, publish_best, record
+from models.export.kept import KEPT
 from models.train.hub_entry import contract_entry
 from models.train.own_pack import begin_pack
-from models.train.voice_cases import Material
+from models.train.voice_cases import Material, VoiceCase, targets
+from models.train.voice_windows import as_recorded
 from models.train.whisper_encoder import SAMPLES
 from sidecar.inference.manifest import Calibration, ModelSpec
 from sidecar.types import Modality
@@ -24,6 +26,13 @@ SPEAKER: Final = (
     " Beside the graph, the sidecar takes off what is one person's own from the logits, window after window, by "
     "`calibration.typical`: see sidecar/fusion/speaker_baseline.py. Figures without `_speaker` are without it."
 )
+
+
+FILTERS: Final = ("log_mel.waves", "log_mel.filters", "front_end.filters.weight")
+CALIBRATION: Final = 64
+"""Clips that static INT8 takes its ranges from."""
+COMPARED: Final = 200
+"""Clips on which precisions are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +70,42 @@ def voice_entry(
     return msgspec.structs.replace(entry, preprocess=entry.preprocess + notes)
 
 
-def publish_voice(
-    module: nn.Module, entry: ModelSpec, pack: Path = PACK, *, precision: Precision = "fp16"
-) -> ModelSpec:
-    """Into the repository's pack, or first of its kind in one of one's own.
+def publish_voice(module: nn.Module, entry: ModelSpec, material: Material, pack: Path = PACK) -> ModelSpec:
+    """In the precision that `models.export` finds best, into the repository's pack or first of its kind in one's own.
 
-    Whisper's weights come as FP16, so FP16 storage loses nothing of them; the arithmetic stays FP32. Fourier, mel and
-    waveform filters are kept whole, since a thousandth of a loud band would drown a quiet one. Static INT8 was tried:
-    on OpenVINO slower than this (28 ms of a core a window, not 22), and two points worse on RAVDESS.
+    Fourier, mel and waveform filters are kept whole, since a thousandth of a loud band would drown a quiet one.
     """
     begin_pack(pack)
-    names = ("log_mel.waves", "log_mel.filters", "front_end.filters.weight")
-    kept = [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name.endswith(names)]
-    exclude = kept if precision == "fp16" else ()
-    entry = publish(module, sample(), entry, precision=precision, exclude=exclude, pack=pack)
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    entry = publish_best(
+        module,
+        sample(),
+        entry,
+        calibration=Examples({"audio": windows(some(material.train, CALIBRATION))}, batch=8),
+        validation=validation(material),
+        whole=[name for name, _ in tensors if name.endswith(FILTERS)],
+        pack=pack,
+        kept=KEPT if pack == PACK else pack / "export",
+    )
     if pack != PACK:
         prefer(entry.name, pack)
     return entry
+
+
+def validation(material: Material) -> Validation:
+    """Clips that precisions are compared on; a head fitted last on these too loses as much by rounding as on others."""
+    cases = some(material.valid, COMPARED)
+    return Validation(Examples({"audio": windows(cases)}, batch=1), targets(cases, material.labels).argmax(1))
+
+
+def some(cases: Sequence[VoiceCase], count: int) -> list[VoiceCase]:
+    """At most so many, drawn in the same way at every call."""
+    return [cases[i] for i in sorted(np.random.default_rng(0).permutation(len(cases))[:count])]
+
+
+def windows(cases: Sequence[VoiceCase]) -> NDArray[np.float32]:
+    """(cases, 48000) as recorded."""
+    return np.stack([as_recorded(case.clip) for case in cases])
 
 
 def keep_figures(name: str, figures: Mapping[str, float], pack: Path = PACK) -> None:

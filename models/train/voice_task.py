@@ -124,4 +124,4 @@ def train_network(
     calibration = calibrate(task.valid_logits(), truth, counts, prior / prior.sum())
     started = recipe.checkpoint or ""
     origin = Origin(recipe.name, f"python -m models.train.voice --recipe {recipe.name}", started, version="1")
-    return publish_voice(model.eval(), voice_entry(model, material, origin, calibration), pack)
+    return publish_voice(model.eval(), voice_entry(model, material, origin, calibration), material, pack)

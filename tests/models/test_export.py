@@ -13,7 +13,6 @@ from models.export import (
     ParityError,
     Precision,
     convert,
-    halve_weights,
     prefer,
     publish,
     record,
@@ -137,7 +136,12 @@ def test_a_graph_unlike_its_module_is_not_published(tmp_path: Path) -> None:
 def test_constants_can_be_kept_whole(graph: "onnx.ModelProto") -> None:
     stored = {constant.name: constant.data_type for constant in convert(graph, "fp16").graph.initializer}
     (halved,) = (name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16)
-    kept = convert(graph, "fp16", exclude=[halved.removesuffix("_fp16")])
+    kept = convert(graph, "fp16", whole=[halved.removesuffix("_fp16")])
     assert all(constant.data_type == onnx.TensorProto.FLOAT for constant in kept.graph.initializer)
+    for precision in ("int8", "int8-dynamic"):
+        quantised = convert(graph, precision, [{"audio": audio(8)}], whole=[halved.removesuffix("_fp16")])
+        kinds = {tuple(sorted(constant.dims)): constant.data_type for constant in quantised.graph.initializer}
+        assert kinds[32, 64] == onnx.TensorProto.FLOAT
+        assert kinds[3, 32] == onnx.TensorProto.INT8, "the other product is quantised"
     with pytest.raises(LookupError, match="absent"):
-        halve_weights(graph, exclude=["absent"])
+        convert(graph, "fp16", whole=["absent"])

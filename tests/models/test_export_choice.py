@@ -25,6 +25,7 @@ def candidate(precision: str, accuracy: float, ms: float, mb: float = 1.0) -> Ca
     return Candidate(precision, "CPUExecutionProvider", accuracy, ms, mb)
 
 
+WIDE = ("narrow.weight",)
 WHOLE = candidate("fp32", 0.80, 4.0, 4.0)
 
 
@@ -67,12 +68,9 @@ def test_a_published_random_model_is_checked_spoilt_refused_and_made_again(
     pack, kept = tmp_path / "pack", tmp_path / "kept"
     sample = {"audio": torch.from_numpy(audio(2))}
     examples = Examples({"audio": audio(64)})
-    whole = {"int8": ["some_node"]}
     where = {"pack": pack, "kept": kept}
-    entry = publish_best(
-        TinyRandom(), sample, ENTRY, calibration=examples, validation=validation, exclude=whole, **where
-    )
-    assert restore("tiny-random", kept).exclude == {"int8": ("some_node",)}
+    entry = publish_best(TinyRandom(), sample, ENTRY, calibration=examples, validation=validation, whole=WIDE, **where)
+    assert restore("tiny-random", kept).whole == WIDE
     told = json.loads((pack / "results" / "export.json").read_text())["tiny-random"]
     assert told["model"]["sha256"] == entry.sha256
     assert {each["precision"] for each in told["compared"]} == {"fp32", "fp16", "int8", "int8-dynamic"}
