@@ -47,7 +47,7 @@ from models.train.text_hub import HubOptions, TextTask, build
 from models.train.text_loop import Material, Stage, Validate, train
 from models.train.text_losses import TextLoss
 from models.train.text_model import TextModel, load_tokenizer
-from models.train.text_publish import entry_for, publish_text, without_others
+from models.train.text_publish import compared, entry_for, publish_text, without_others
 from sidecar.inference.manifest import Calibration
 from sidecar.types import EMOTIONS, Options
 
@@ -119,7 +119,7 @@ def finish(trained: Trained, recipe: Recipe, pack: Path) -> dict[str, float]:
     model, tokenizer = trained.model, trained.tokenizer
     predict = predictor(model, tokenizer)
     cool_sentiment(model.sentiment, fit_sentiment_temperature(predict))
-    entry = publish_text(model, tokenizer, entry_for(recipe, model), pack)
+    entry = publish_text(model, tokenizer, entry_for(recipe, model), compared(tokenizer), pack)
     shipped = evaluation.predictor(open_model(entry, pack), tokenizer)
     temperature = round(fit_emotion_temperature(shipped), 4)
     record(entry.name, pack, calibration=Calibration(temperature=temperature, prior=trained.prior))

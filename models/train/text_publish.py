@@ -5,21 +5,27 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 import tomlkit
 import torch
 from tokenizers import Tokenizer
 from tomlkit.items import AoT
 from torch import Tensor, nn
 
+from models.datasets import goemotions
 from models.datasets.catalogue import resolve
 from models.datasets.goemotions import LABELS, TO_BASE
-from models.export import PACK, publish
+from models.export import PACK, Examples, Validation, publish_best
+from models.export.kept import KEPT
 from models.train.hub_entry import contract_entry
 from models.train.recipe import Recipe
 from sidecar.inference.manifest import MANIFEST, ExtraFile, ModelSpec
 from sidecar.types import Modality
 
 VERSION: Final = "2.0.0"
+TOKENS: Final = 32
+COMPARED: Final = 400
+"""Texts by which precisions are compared."""
 _CITED: Final = {"goemotions": "GoEmotions", "meld": "MELD", "emobank": "EmoBank", "sst2": "SST-2"}
 _STARTS: Final = {"minilm": "all-MiniLM-L6-v2 (Apache-2.0)"}
 _PREPROCESS: Final = (
@@ -49,19 +55,48 @@ def entry_for(recipe: Recipe, model: nn.Module) -> ModelSpec:
         trained_on=(start, *(_CITED[corpus] for corpus in recipe.corpora)),
         preprocess=_PREPROCESS,
         map=TO_BASE,
-        provider="cpu",
     )
 
 
-def publish_text(model: nn.Module, tokenizer: Tokenizer, entry: ModelSpec, pack: Path = PACK) -> ModelSpec:
-    """Write weights, tokenizer and entry into `pack`. Raises `ParityError`."""
+def publish_text(
+    model: nn.Module, tokenizer: Tokenizer, entry: ModelSpec, validation: Validation, pack: Path = PACK
+) -> ModelSpec:
+    """Write weights, in the precision that `validation` finds best, tokenizer and entry into `pack`.
+
+    Raises `ParityError`.
+    """
     file = f"weights/{entry.name}-tokenizer.json"
     path = pack / file
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(path), pretty=False)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     entry = msgspec.structs.replace(entry, files=(ExtraFile(name="tokenizer", file=file, sha256=digest),))
-    return publish(model, _sample(), entry, precision="int8-dynamic", pack=pack)
+    return publish_best(
+        model,
+        _sample(),
+        entry,
+        calibration=validation.examples,
+        validation=validation,
+        pack=pack,
+        kept=KEPT if pack == PACK else pack / "export",
+    )
+
+
+def compared(tokenizer: Tokenizer) -> Validation:
+    """Comments of GoEmotions dev with a single label and of at most 32 tokens, by which precisions are compared."""
+    corpus = goemotions.load("dev")
+    encoded = tokenizer.encode_batch(list(corpus.texts))
+    fitting = [
+        i for i, each in enumerate(encoded) if sum(each.attention_mask) <= TOKENS and corpus.labels[i].sum() == 1
+    ]
+    chosen = fitting[:COMPARED]
+    ids, mask = (np.zeros((len(chosen), TOKENS), np.int64) for _ in range(2))
+    for row, i in enumerate(chosen):
+        length = sum(encoded[i].attention_mask)
+        ids[row, :length], mask[row, :length] = encoded[i].ids[:length], 1
+    # One text a call: under dynamic quantisation neighbours would alter each other's scale.
+    examples = Examples({"input_ids": ids, "attention_mask": mask}, batch=1)
+    return Validation(examples, corpus.labels[chosen].argmax(1))
 
 
 def without_others(entry: ModelSpec, pack: Path) -> None:

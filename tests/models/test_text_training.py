@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
 from models.datasets.goemotions import LABELS
-from models.export import PACK
+from models.export import PACK, Examples, Validation
 from models.train.hub import CheckpointError, open_checkpoint
 from models.train.hub_contract import TextEncoded, TextHeads
 from models.train.loop import Schedule, TrainingDiverged, fit
@@ -98,7 +98,9 @@ def test_random_checkpoint_is_published_in_the_place_of_the_pack_s(tmp_path):
     pack = tmp_path / "pack"
     pack.mkdir()
     (pack / "manifest.toml").write_bytes((PACK / "manifest.toml").read_bytes())
-    entry = publish_text(model, tokenizer, entry_for(recipe, model), pack)
+    ids = np.random.default_rng(0).integers(5, 90, (8, 6))
+    some = Examples({"input_ids": ids, "attention_mask": np.ones_like(ids)}, batch=1)
+    entry = publish_text(model, tokenizer, entry_for(recipe, model), Validation(some, ids[:, 0] % 28), pack)
     without_others(entry, pack)
     assert [spec.name for spec in read_manifest(pack) if spec.modality == "text"] == ["text-distilroberta"]
     said = OrtModel(entry, pack / entry.file).run(
