@@ -74,9 +74,10 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # the base is untype
 def quantise(
     model: onnx.ModelProto, calibration: Iterable[Feed], whole: frozenset[str] = frozenset()
 ) -> onnx.ModelProto:
-    """Static INT8 with QDQ nodes around convolutions and matrix products: weights by channel, signed both ways.
+    """Static INT8 with QDQ nodes around convolutions and matrix products.
 
-    Products with the constants in `whole` stay FP32.
+    Weights are signed, by channel; activations unsigned, which x86 multiplies with them in one instruction (VNNI), twice
+    as fast as both signed. Products with the constants in `whole` stay FP32.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, done = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "ready", "done"))
@@ -89,7 +90,7 @@ def quantise(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_readers(model, whole),
         )

@@ -27,6 +27,7 @@ def train_command(
     doc: str | None,
     recipe: str,
     own_corpora: bool = True,
+    threads: int = 1,
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Read the command line and the recipe, and `follow` it: 0, or 1 where it cannot be followed, with the reason.
@@ -50,7 +51,7 @@ def train_command(
     )
     parser.add_argument("--pack", type=Path, default=PACK, help="pack to publish into; made whole where it is not")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--threads", type=int, default=1, help="of this machine's cores")
+    parser.add_argument("--threads", type=int, default=threads, help="of this machine's cores")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:

@@ -124,7 +124,7 @@ def follow(recipe: Recipe, options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 where the recipe cannot be followed, with the reason."""
-    return train_command("face", follow, doc=__doc__, recipe="face-vit", arguments=arguments)
+    return train_command("face", follow, doc=__doc__, recipe="face-vit", threads=2, arguments=arguments)
 
 
 def _tensors(faces: Faces) -> Batch:
