@@ -76,7 +76,7 @@ def quantise(
 ) -> onnx.ModelProto:
     """Static INT8 with QDQ nodes around convolutions and matrix products.
 
-    Weights are signed, by channel; activations unsigned, which x86 multiplies with them in one instruction (VNNI), twice
+    Weights are signed, by channel; activations unsigned, which x86 multiplies with them in one step (VNNI), twice
     as fast as both signed. Products with the constants in `whole` stay FP32.
     """
     with tempfile.TemporaryDirectory() as folder:
