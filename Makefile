@@ -38,9 +38,11 @@ lint: .venv/installed-dev ## Check style, types and the direction of imports
 bench: .venv/installed-dev servers ## Measure the pipeline against its floor; writes models/results/bench.json
 	$(BIN)/python -m tests.load.bench
 
-train: .venv/installed-dev ## Train the three encoders from ../shared/data (hours on two cores; resumes)
+train: .venv/installed-dev ## Train the encoders from ../shared/data (hours on two cores; resumes)
 	$(BIN)/python -m models.train.face --resume
 	$(BIN)/python -m models.train.voice
+	$(BIN)/python -m models.train.voice_distil --resume
+	$(BIN)/python -m models.train.voice --recipe voice-wav2vec2-compact
 	$(BIN)/python -m models.train.text
 
 evaluate: .venv/installed-dev ## Recompute the figures of the committed weights, ask the release gate, write the cards

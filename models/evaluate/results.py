@@ -5,7 +5,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,12 +49,19 @@ def processor() -> str:
 
 def processor_ms(run: Callable[[], object], runs: int = 50) -> float:
     """Median processor time of a call: on a machine that others use too, the wall clock would measure them."""
-    times = []
-    for _ in range(runs):
-        began = time.process_time()
-        run()
-        times.append(time.process_time() - began)
-    return float(np.median(times) * 1000)
+    return processor_ms_of_each([run], runs)[0]
+
+
+def processor_ms_of_each(calls: Sequence[Callable[[], object]], runs: int = 50) -> list[float]:
+    """The same of several, taken in turn, so that a machine that slows down meanwhile slows all of them alike."""
+    times = np.empty((runs, len(calls)))
+    for row in times:
+        for i, call in enumerate(calls):
+            began = time.process_time()
+            call()
+            row[i] = time.process_time() - began
+    medians: list[float] = (np.median(times, axis=0) * 1000).tolist()
+    return medians
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:

@@ -8,11 +8,21 @@ record("voice-whisper", metrics=evaluate())
 from models.export.entries import PACK, UNKNOWN_SHA256, prefer, read_entry, record, write_entry
 from models.export.examples import Examples, Validation
 from models.export.graph import TOLERANCE, ParityError, parity, to_onnx
-from models.export.precision import PRECISIONS, Feed, Precision, convert, halve_weights, quantise, quantise_dynamically
+from models.export.precision import (
+    PORTABLE,
+    PRECISIONS,
+    Feed,
+    Precision,
+    convert,
+    halve_weights,
+    quantise,
+    quantise_dynamically,
+)
 from models.export.publishing import publish, publish_best
 
 __all__ = [
     "PACK",
+    "PORTABLE",
     "PRECISIONS",
     "TOLERANCE",
     "UNKNOWN_SHA256",

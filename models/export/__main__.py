@@ -54,10 +54,10 @@ def _model(given: Sequence[str]) -> int:
     entry = read_entry(told.name, told.pack)
     kept = restore(told.name, told.kept, entry.recipe)
     if not told.check:
-        ship_best(kept, entry, (told.precision,) if told.precision else PRECISIONS, told.pack)
+        ship_best(kept, entry, (told.precision,) if told.precision else kept.precisions, told.pack)
         return 0
     reference, _ = compare(kept, entry, ("fp32",))
-    shipped = measure(onnx.load(told.pack / entry.file), "shipped", entry, kept.validation)
+    shipped = measure({"shipped": onnx.load(told.pack / entry.file)}, entry, kept.validation)
     wanted = shipped[0] if entry.provider == "cpu" else shipped[-1]
     difference = kept.difference()
     show(entry.name, difference, wanted, [*reference, *shipped])

@@ -6,13 +6,14 @@ A smaller precision may cost a point of accuracy and no more; of those that keep
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import onnx
 
-from models.evaluate.results import processor_ms
+from models.evaluate.results import processor_ms_of_each
 from models.export.examples import Validation
 from models.export.graph import TOLERANCE, ParityError
 from models.export.kept import Kept
@@ -49,41 +50,43 @@ def compare(
     graphs: dict[str, onnx.ModelProto] = {
         precision: convert(kept.graph, precision, kept.calibration.feeds(), kept.whole) for precision in precisions
     }
-    found = [each for name, graph in graphs.items() for each in measure(graph, name, entry, kept.validation)]
-    return found, graphs
+    return measure(graphs, entry, kept.validation), graphs
 
 
-def measure(graph: onnx.ModelProto, precision: str, entry: ModelSpec, validation: Validation) -> list[Candidate]:
-    """One graph under the best and the plain provider; once, where they are the same."""
+def measure(graphs: Mapping[str, onnx.ModelProto], entry: ModelSpec, validation: Validation) -> list[Candidate]:
+    """Graphs by precision, each under the plain and the best provider; once, where they are the same."""
     one = {name: values[:1] for name, values in validation.examples.inputs.items()}
-    candidates: list[Candidate] = []
+    opened: list[tuple[str, OrtModel, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(graph, path)
-        for wanted in ("cpu", "auto"):
-            session = OrtModel(msgspec.structs.replace(entry, provider=wanted), path)
-            if any(candidate.provider == session.provider for candidate in candidates):
-                continue
-            candidates.append(
-                Candidate(
-                    precision,
-                    session.provider,
-                    round(validation.accuracy(session), 4),
-                    round(processor_ms(lambda model=session: model.run(one)), 3),  # type: ignore[misc]  # bound now
-                    round(path.stat().st_size / 1e6, 2),
-                )
+        for precision, graph in graphs.items():
+            path = Path(folder) / f"{precision}.onnx"
+            onnx.save(graph, path)
+            plain, best = (
+                OrtModel(msgspec.structs.replace(entry, provider=wanted), path) for wanted in ("cpu", "auto")
             )
-    return candidates
+            sessions = [plain] if plain.provider == best.provider else [plain, best]
+            opened += [(precision, session, path.stat().st_size / 1e6) for session in sessions]
+    times = processor_ms_of_each([partial(session.run, one) for _, session, _ in opened])
+    return [
+        Candidate(precision, session.provider, round(validation.accuracy(session), 4), round(ms, 3), round(mb, 2))
+        for (precision, session, mb), ms in zip(opened, times, strict=True)
+    ]
 
 
 def choose(candidates: Sequence[Candidate], among: Sequence[Precision] = PRECISIONS) -> Candidate:
-    """The fastest within a point of FP32; the smallest where several are about as fast; where none is, the best."""
+    """The fastest within a point of FP32; where several are about as fast the smallest, the accelerated one of these.
+
+    Where none is within a point, the best.
+    """
     asked = [candidate for candidate in candidates if candidate.precision in among]
     kept = [candidate for candidate in asked if loss(candidate, candidates) <= LARGEST_LOSS]
     if not kept:
         return max(asked, key=lambda candidate: candidate.accuracy)
     fastest = min(candidate.ms for candidate in kept)
-    return min((each for each in kept if each.ms <= fastest * _ALIKE), key=lambda each: (each.mb, each.ms))
+    return min(
+        (each for each in kept if each.ms <= fastest * _ALIKE),
+        key=lambda each: (each.mb, each.provider == PLAIN, each.ms),
+    )
 
 
 def loss(candidate: Candidate, candidates: Sequence[Candidate]) -> float:

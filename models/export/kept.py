@@ -1,8 +1,8 @@
 """What an export leaves behind, so that precisions can be made anew without the module: `.cache/export/NAME/`.
 
 `fp32.onnx` the graph; `sample.npz` the inputs of the parity check and what torch made of them; `calibration.npz` and
-`validation.npz` the examples; `whole.json` the constants that stay FP32. They hold parts of the corpora, so they stay
-on this machine.
+`validation.npz` the examples; `options.json` what stays FP32 and what may be shipped. They hold parts of the corpora,
+so they stay on this machine.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.export.examples import Examples, Validation
 from models.export.graph import run
+from models.export.precision import PRECISIONS, Precision
 
 KEPT: Final = Path(__file__).parents[2] / ".cache" / "export"
 _EXPECTED: Final = "torch."
@@ -35,6 +36,8 @@ class Kept:
     calibration: Examples
     validation: Validation
     whole: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = PRECISIONS
+    """Of which the best may be shipped."""
 
     def difference(self) -> float:
         """Largest difference between torch and the graph on `sample`, over all outputs."""
@@ -48,7 +51,7 @@ def keep(folder: Path, kept: Kept) -> None:
     onnx.save(kept.graph, folder / "fp32.onnx")
     expected = {_EXPECTED + name: value for name, value in kept.expected.items()}
     _save(folder / "sample.npz", {**kept.sample, **expected})
-    (folder / "whole.json").write_bytes(msgspec.json.encode(kept.whole))
+    (folder / "options.json").write_bytes(msgspec.json.encode({"whole": kept.whole, "precisions": kept.precisions}))
     _save(folder / "calibration.npz", _packed(kept.calibration))
     _save(folder / "validation.npz", {**_packed(kept.validation.examples), _LABELS: kept.validation.labels})
 
@@ -67,7 +70,7 @@ def restore(name: str, root: Path = KEPT, recipe: str = "its recipe") -> Kept:
         {key.removeprefix(_EXPECTED): value for key, value in sample.items() if key.startswith(_EXPECTED)},
         _unpacked(_load(folder / "calibration.npz")),
         Validation(_unpacked(validation), labels),
-        msgspec.json.decode((folder / "whole.json").read_bytes(), type=tuple[str, ...]),
+        **msgspec.json.decode((folder / "options.json").read_bytes(), type=dict[str, tuple[Any, ...]]),
     )
 
 

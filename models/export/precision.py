@@ -14,6 +14,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+PORTABLE: Final[tuple[Precision, ...]] = ("fp32", "fp16")
+"""What a GPU runs as well as a processor. Static INT8 as made here has unsigned activations, which TensorRT refuses;
+dynamic INT8 scales a whole batch alike, so that another person's face would alter what is said of one."""
 Feed = Mapping[str, NDArray[Any]]
 """Inputs by name, as a session takes them."""
 

@@ -17,7 +17,7 @@ from models.export.entries import PACK, write_entry
 from models.export.examples import Examples, Validation
 from models.export.graph import TOLERANCE, ParityError, parity, to_onnx
 from models.export.kept import KEPT, Kept, keep
-from models.export.precision import PRECISIONS, Feed, Precision, convert
+from models.export.precision import PORTABLE, PRECISIONS, Feed, Precision, convert
 from sidecar.inference.manifest import ModelSpec
 
 REPORT: Final = Path("results") / "export.json"
@@ -58,7 +58,7 @@ def publish_best(
     pack: Path = PACK,
     kept: Path = KEPT,
 ) -> ModelSpec:
-    """Export `module`, compare precisions and providers, and put the best in the pack, the provider in its entry.
+    """Export `module`, compare precisions and providers, and put the best of `precisions` in the pack.
 
     Constants named in `whole` stay FP32 in all of them. What the comparison needs stays in `kept`/NAME, so that
     `python -m models.export NAME` can repeat it. Raises `ParityError`.
@@ -68,18 +68,19 @@ def publish_best(
         told = module.eval()(*sample.values())
     expected = {port.name: value.numpy() for port, value in zip(entry.output, told, strict=True)}
     inputs = {name: value.numpy() for name, value in sample.items()}
-    left = Kept(model, inputs, expected, calibration, validation, tuple(whole))
+    left = Kept(model, inputs, expected, calibration, validation, tuple(whole), tuple(precisions))
     keep(kept / entry.name, left)
-    return ship_best(left, entry, precisions, pack)
+    return ship_best(left, entry, left.precisions, pack)
 
 
 def ship_best(kept: Kept, entry: ModelSpec, precisions: Sequence[Precision], pack: Path) -> ModelSpec:
-    """Put the best of `precisions` in the pack and say in its report what was compared. Raises `ParityError`."""
-    candidates, graphs = compare(kept, entry, ("fp32", *precisions))
+    """Put the best of `precisions` in the pack and say in its report how all compare. Raises `ParityError`."""
+    candidates, graphs = compare(kept, entry)
     best = choose(candidates, precisions)
     difference = kept.difference()
     require_parity(entry.name, difference, best, candidates)
-    provider = "cpu" if best.provider == PLAIN else "auto"
+    # Whole numbers only where they were found fastest; what a GPU runs as well is left to whatever there is.
+    provider = "cpu" if best.provider == PLAIN and best.precision not in PORTABLE else "auto"
     entry = store(graphs[best.precision], msgspec.structs.replace(entry, provider=provider), pack)
     report(entry, difference, best, candidates, pack)
     show(entry.name, difference, best, candidates)

@@ -6,6 +6,7 @@ written to `results/speed.json` of the pack.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,14 +43,12 @@ def unit(spec: ModelSpec) -> dict[str, NDArray[Any]]:
 
 
 def measure(spec: ModelSpec, pack: Path, runs: int = _RUNS) -> dict[str, float]:
-    """Milliseconds of one unit by provider, the plain one first."""
-    feed, times = unit(spec), {}
-    for wanted in ("cpu", "auto"):
-        model = OrtModel(msgspec.structs.replace(spec, provider=wanted), pack / spec.file)
-        if model.provider not in times:
-            model.run(feed)
-            times[model.provider] = results.processor_ms(lambda model=model: model.run(feed), runs)  # type: ignore[misc]
-    return times
+    """Milliseconds of one unit by provider."""
+    feed = unit(spec)
+    models = [OrtModel(msgspec.structs.replace(spec, provider=wanted), pack / spec.file) for wanted in ("cpu", "auto")]
+    known = {model.provider: model for model in reversed(models)}
+    times = results.processor_ms_of_each([partial(model.run, feed) for model in known.values()], runs)
+    return dict(zip(known, times, strict=True))
 
 
 def row(spec: ModelSpec, times: Mapping[str, float]) -> dict[str, Any]:

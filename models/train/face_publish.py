@@ -14,7 +14,7 @@ from models.evaluate import face as evaluation
 from models.evaluate.encoders import open_model
 from models.evaluate.face import Logits
 from models.evaluate.metrics import probabilities, score
-from models.export import PACK, record
+from models.export import PACK, PORTABLE, record
 from models.export.examples import Examples, Validation
 from models.export.kept import KEPT
 from models.export.publishing import publish_best
@@ -46,7 +46,7 @@ def entry_for(recipe: Recipe, model: nn.Module, labels: Sequence[str]) -> ModelS
         {"face": torch.zeros(2, 1, 48, 48, dtype=torch.uint8)},
         labels,
         name=evaluation.NAME,
-        version="2",
+        version="3",
         recipe=f"python -m models.train.face --recipe {recipe.name}",
         licence="; ".join(corpus.licence for corpus in corpora),
         commercial=all(corpus.commercial for corpus in corpora),
@@ -67,6 +67,7 @@ def publish_face(model: nn.Module, entry: ModelSpec, faces: Mapping[str, Faces],
         entry,
         calibration=Examples({"face": np.concatenate((some, evaluation.call_like(some)))[:, None]}),
         validation=Validation(Examples({"face": validation.images[:, None]}), validation.labels),
+        precisions=PORTABLE,
         pack=pack,
         kept=KEPT if pack == PACK else pack / "export",
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.datasets.corpus import Corpus
-from models.export import PACK, Examples, Validation, prefer, publish_best, record
+from models.export import PACK, PORTABLE, Examples, Validation, prefer, publish_best, record
 from models.export.kept import KEPT
 from models.train.hub_entry import contract_entry
 from models.train.own_pack import begin_pack
@@ -44,7 +44,7 @@ class Origin:
     """The command that makes it."""
     encoder_licence: str = ""
     """Of the weights it started from; empty where it started from nothing."""
-    version: str = "0.2.0"
+    version: str = "0.3.0"
 
 
 def voice_entry(
@@ -83,6 +83,7 @@ def publish_voice(module: nn.Module, entry: ModelSpec, material: Material, pack:
         entry,
         calibration=Examples({"audio": windows(some(material.train, CALIBRATION))}, batch=8),
         validation=validation(material),
+        precisions=PORTABLE,
         whole=[name for name, _ in tensors if name.endswith(FILTERS)],
         pack=pack,
         kept=KEPT if pack == PACK else pack / "export",

@@ -71,6 +71,7 @@ def test_a_published_random_model_is_checked_spoilt_refused_and_made_again(
     where = {"pack": pack, "kept": kept}
     entry = publish_best(TinyRandom(), sample, ENTRY, calibration=examples, validation=validation, whole=WIDE, **where)
     assert restore("tiny-random", kept).whole == WIDE
+    assert restore("tiny-random", kept).precisions == ("fp32", "fp16", "int8", "int8-dynamic")
     told = json.loads((pack / "results" / "export.json").read_text())["tiny-random"]
     assert told["model"]["sha256"] == entry.sha256
     assert {each["precision"] for each in told["compared"]} == {"fp32", "fp16", "int8", "int8-dynamic"}
