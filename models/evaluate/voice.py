@@ -5,7 +5,7 @@ cut anywhere out of continuous speech of one person in one emotion, silences bef
 through rooms, noise, telephones and Opus by chance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,10 +110,15 @@ def adapted_heads(model: OrtModel, spoken: Spoken, logits: tuple[Samples, Sample
 
 def adapted(model: OrtModel, clips: Sequence[SpeechClip], logits: Samples, kind: str) -> Samples:
     """(clips, labels) as the voice stage passes them on, when each speaker's clips, or recording, come one by one."""
-    head = Calibration(model.spec)
+    known = [clip.speaker if kind == "speaker" else (clip.speaker, clip.emotion) for clip in clips]
+    return in_turn(model.spec, logits, known)
+
+
+def in_turn(spec: ModelSpec, logits: Samples, known: Sequence[Hashable]) -> Samples:
+    """(clips, labels) with the product's running statistics of each of `known`, clip after clip in a drawn order."""
+    head = Calibration(spec)
     usual = SpeakerOptions()
     options = msgspec.structs.replace(usual, prior_windows=usual.prior_windows / OVERLAP)
-    known = [clip.speaker if kind == "speaker" else (clip.speaker, clip.emotion) for clip in clips]
     random = np.random.default_rng(0)
     changed = np.empty_like(logits)
     for rows in metrics.rows_of_groups(known):

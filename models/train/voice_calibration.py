@@ -19,15 +19,19 @@ Logits = NDArray[np.float32]
 
 
 def calibrate(
-    logits: Logits, targets: NDArray[np.float32], weights: NDArray[np.float32], prior: NDArray[np.float64]
+    logits: Logits,
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    prior: NDArray[np.float64],
+    temperature: float | None = None,
 ) -> Calibration:
     """`logits` (n, labels) of validation windows, `targets` and `weights` as `Examples` has them.
 
-    Raises ValueError for a label that no window of the validation has.
+    `temperature` is fitted on them where it is not given. Raises ValueError for a label that no window has.
     """
     if (absent := np.flatnonzero(targets.sum(0) == 0).tolist()) != []:
         raise ValueError(f"labels {absent} have no samples in validation: add speakers that show them")
-    temperature = fit_temperature(logits, targets, weights)
+    temperature = temperature or fit_temperature(logits, targets, weights)
     return Calibration(
         temperature=temperature,
         prior=rounded(prior),

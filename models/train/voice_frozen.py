@@ -1,7 +1,8 @@
 """Recipes whose encoder stays as it is: statistics of every clip once, then a head on them in seconds.
 
 What the head reaches is shown and calibrated with the validation speakers left out; the published one is fitted anew
-with them.
+with them. The temperature is fitted on their clips one by one and once more as the product hears them, with the running
+statistics of the speaker: a call begins in the one way and goes on in the other.
 """
 
 import hashlib
@@ -9,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 from torch import nn
 
+from models.evaluate.voice import in_turn
 from models.export import PACK
 from models.train.recipe import Recipe
-from models.train.voice_calibration import calibrate
+from models.train.voice_calibration import calibrate, fit_temperature
 from models.train.voice_cases import Material
 from models.train.voice_distil import trained_front_end
 from models.train.voice_features import Statistics
@@ -55,11 +58,17 @@ def train_frozen(recipe: Recipe, material: Material, out: Path, pack: Path = PAC
     held_out = known.examples(material.valid, material.labels)
     tried = logits_of(fit(training, options), held_out)
     _tell(tried, held_out)
-    calibration = calibrate(tried, held_out.targets, held_out.weights, training.prior())
     model = VoiceModel(encoder, fit(training + held_out, options))
     origin = Origin(name, f"python -m models.train.voice --recipe {recipe.name}", WHISPER)
-    entry = voice_entry(model, material, origin, calibration, notes=SPEAKER)
-    return publish_voice(model, entry, material, pack)
+    first = calibrate(tried, held_out.targets, held_out.weights, training.prior())
+    entry = voice_entry(model, material, origin, first, notes=SPEAKER)
+    temperature = fit_temperature(
+        np.concatenate((tried, in_turn(entry, tried, held_out.speakers.tolist()))),
+        np.tile(held_out.targets, (2, 1)),
+        np.tile(held_out.weights, 2),
+    )
+    both = calibrate(tried, held_out.targets, held_out.weights, training.prior(), temperature)
+    return publish_voice(model, msgspec.structs.replace(entry, calibration=both), material, pack)
 
 
 def _cache(recipe: Recipe, out: Path, encoder: nn.Module) -> Path:
