@@ -6,6 +6,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from models.datasets.corpus import CorpusError
 from sidecar.types import Options
 
 
@@ -25,7 +26,7 @@ class LossOptions(Options, frozen=True):
 def class_weights(targets: Tensor, kind: str) -> Tensor | None:
     """(classes,) weights of mean 1 over the examples of `targets` (n, classes).
 
-    Raises ValueError for a class without any samples, which could not be weighted.
+    Raises `CorpusError` for a class without any samples, which could not be weighted.
     """
     if kind == "none":
         return None
@@ -40,10 +41,10 @@ def draw_weights(targets: Tensor, exponent: float) -> Tensor:
 
 
 def frequency(targets: Tensor) -> Tensor:
-    """(classes,) share of each class. Raises ValueError where one has none."""
+    """(classes,) share of each class. Raises `CorpusError` where one has none."""
     shares = targets.mean(0)
     if (absent := (shares == 0).nonzero().flatten().tolist()) != []:
-        raise ValueError(f"classes {absent} have no samples: add some, or map the labels so that none is empty")
+        raise CorpusError(f"classes {absent} have no samples: add some, or map the labels so that none is empty")
     return shares / shares.sum()
 
 

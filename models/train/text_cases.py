@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets import emobank, goemotions, meld, sst2
+from models.train.recipe import RecipeError
 from sidecar.types import EMOTIONS
 
 FloatArray = NDArray[np.float32]
@@ -35,10 +36,10 @@ class TextCases:
 def assemble(split: str, sst2_phrases: int, corpora: Sequence[str] = CORPORA) -> TextCases:
     """`corpora` of `split` (train or dev), with the longest `sst2_phrases` of SST-2's 57,099 phrases.
 
-    Raises ValueError for a corpus that nobody knows, OSError where one is absent.
+    Raises `RecipeError` for a corpus that nobody knows, OSError where one is absent.
     """
     if unknown := sorted(set(corpora) - set(CORPORA)):
-        raise ValueError(f"text corpora {', '.join(unknown)} are not known; there are {', '.join(CORPORA)}")
+        raise RecipeError(f"text corpora {', '.join(unknown)} are not known; there are {', '.join(CORPORA)}")
     makers = {
         "goemotions": lambda: _goemotions(goemotions.load(split)),
         "meld": lambda: _meld(meld.load(split)),

@@ -13,6 +13,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from models.train.loop import TrainingDiverged
+from models.train.recipe import RecipeError
 from models.train.text_cache import HiddenStates
 from models.train.text_cases import CORPORA, TextCases
 from models.train.text_losses import TextLoss, targets_of
@@ -83,9 +84,9 @@ def train(model: TextModel, material: Material, stage: Stage, checkpoint: Path, 
 
 
 def epochs_of(stage: Stage, hidden: HiddenStates, cases: TextCases) -> list[NDArray[np.int64]]:
-    """The batches of a stage, the same at each call. Raises ValueError for a corpus that nobody knows."""
+    """The batches of a stage, the same at each call. Raises `RecipeError` for a corpus that nobody knows."""
     if unknown := set(stage.repeat) - set(CORPORA):
-        raise ValueError(f"stage {stage.name!r} repeats {sorted(unknown)}; known are {', '.join(CORPORA)}")
+        raise RecipeError(f"stage {stage.name!r} repeats {sorted(unknown)}; known are {', '.join(CORPORA)}")
     random = np.random.default_rng(0)
     batches: list[NDArray[np.int64]] = []
     for _ in range(math.ceil(stage.epochs)):

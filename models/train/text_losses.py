@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.datasets.corpus import CorpusError
 from models.train.losses import LossOptions, ccc_loss, class_weights, distribution_loss
 from models.train.text_cases import GROUPS, TextCases
 from sidecar.types import EMOTIONS
@@ -48,10 +49,10 @@ class TextLoss:
     """
 
     def __init__(self, cases: TextCases, options: LossOptions, affect: Affect = "mse") -> None:
-        """Raises ValueError, naming it, for a base emotion of the labels without a text."""
+        """Raises `CorpusError`, naming it, for a base emotion of the labels without a text."""
         known = cases.base[cases.base.sum(1) > 0]
         if absent := [EMOTIONS[i] for i in _ABLE if not known[:, i].any()]:
-            raise ValueError(f"no text says {', '.join(absent)}: add a corpus of such texts to the recipe's `corpora`")
+            raise CorpusError(f"no text says {', '.join(absent)}: add a corpus of such texts to the recipe's `corpora`")
         self._options, self._affect = options, affect
         self._weights = class_weights(torch.from_numpy(known[:, _ABLE]), options.class_weights)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.datasets.corpus import CorpusError
 from models.train.voice_head import loss_of, shares_of
 from sidecar.inference.manifest import Calibration
 
@@ -27,10 +28,10 @@ def calibrate(
 ) -> Calibration:
     """`logits` (n, labels) of validation windows, `targets` and `weights` as `Examples` has them.
 
-    `temperature` is fitted on them where it is not given. Raises ValueError for a label that no window has.
+    `temperature` is fitted on them where it is not given. Raises `CorpusError` for a label that no window has.
     """
     if (absent := np.flatnonzero(targets.sum(0) == 0).tolist()) != []:
-        raise ValueError(f"labels {absent} have no samples in validation: add speakers that show them")
+        raise CorpusError(f"labels {absent} have no samples in validation: add speakers that show them")
     temperature = temperature or fit_temperature(logits, targets, weights)
     return Calibration(
         temperature=temperature,

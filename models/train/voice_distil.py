@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from models.train.call_audio import degraded
 from models.train.loop import Schedule, fit
+from models.train.recipe import RecipeError
 from models.train.voice_cases import VoiceCase, assemble
 from models.train.voice_windows import in_speech
 from models.train.wav2vec2_compact import WaveformFrontEnd, stem
@@ -89,10 +90,10 @@ def windows(
 
 
 def trained_front_end(out: Path = OUT) -> WaveformFrontEnd:
-    """What `main` has left in `out`. Raises FileNotFoundError that says what to run."""
+    """What `main` has left in `out`. Raises `RecipeError` that says what to run."""
     path = out / "front-end.pt"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run python -m models.train.voice_distil first")
+        raise RecipeError(f"{path} is missing: run python -m models.train.voice_distil first")
     front_end = WaveformFrontEnd()
     front_end.load_state_dict(torch.load(path, weights_only=True))
     return front_end.eval()

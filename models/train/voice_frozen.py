@@ -37,7 +37,7 @@ def whisper() -> nn.Module:
 
 
 def wav2vec2() -> nn.Module:
-    """The same layers on a waveform front end. Raises FileNotFoundError before `models.train.voice_distil` has run."""
+    """The same layers on a waveform front end. Raises `RecipeError` before `models.train.voice_distil` has run."""
     return CompactWav2Vec2(trained_front_end(), WhisperEncoder.pretrained(DEPTH)).eval()
 
 

@@ -47,7 +47,7 @@ class VoiceTask:
         loss: LossOptions,
         augment: Mapping[str, float],
     ) -> None:
-        """`augment` as in the recipe. Raises ValueError for a class without any samples."""
+        """`augment` as in the recipe. Raises `CorpusError` for a class without any samples."""
         self.model = model
         self._train, self._valid = material.train, material.valid
         self._truth = targets(material.train, material.labels)

@@ -10,6 +10,7 @@ from transformers import BertConfig, BertModel
 
 from models.evaluate.text_scores import TextOutputs
 from models.train.losses import LossOptions
+from models.train.recipe import RecipeError
 from models.train.text_cache import HiddenStates, hidden_states
 from models.train.text_calibration import label_prior
 from models.train.text_cases import CORPORA, TextCases
@@ -97,7 +98,7 @@ def test_a_stage_shows_each_corpus_as_often_as_it_says():
     seen = np.bincount(np.concatenate(epochs_of(stage, states, some)), minlength=len(TEXTS))
     assert (seen[:10] == 2).all()
     assert sorted(seen[10:]) == [0] * 15 + [1] * 15
-    with pytest.raises(ValueError, match=r"'odd' repeats \['meldd'\]; known are goemotions, meld"):
+    with pytest.raises(RecipeError, match=r"'odd' repeats \['meldd'\]; known are goemotions, meld"):
         epochs_of(Stage(name="odd", epochs=1, rate=1e-4, repeat={"meldd": 1}), states, some)
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
+from models.datasets.corpus import CorpusError
 from models.datasets.goemotions import LABELS
 from models.export import PACK, Examples, Validation
 from models.train.hub import CheckpointError, open_checkpoint
@@ -124,12 +125,12 @@ def test_a_tokenizer_that_is_not_the_network_s_is_refused(tmp_path):
 def test_an_emotion_without_a_text_is_named():
     some = cases()
     some.base[some.base[:, 5] == 1] = np.eye(8)[0]
-    with pytest.raises(ValueError, match=r"no text says disgust: add a corpus"):
+    with pytest.raises(CorpusError, match=r"no text says disgust: add a corpus"):
         TextLoss(some, LossOptions())
 
 
 def test_an_unknown_corpus_is_named():
-    with pytest.raises(ValueError, match=r"corpora friends are not known; there are goemotions, meld, emobank, sst2"):
+    with pytest.raises(RecipeError, match=r"corpora friends are not known; there are goemotions, meld, emobank, sst2"):
         assemble("train", 10, ("meld", "friends"))
 
 

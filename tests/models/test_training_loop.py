@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.datasets.corpus import CorpusError
 from models.train.loop import Schedule, TrainingDiverged, fit, rate
 from models.train.losses import (
     LossOptions,
@@ -139,7 +140,7 @@ def test_weights_of_classes_and_draws() -> None:
     assert (targets @ balanced).mean().item() == pytest.approx(1)
     assert draw_weights(targets, 1.0).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
     assert class_weights(targets, "none") is None
-    with pytest.raises(ValueError, match=r"classes \[1\] have no samples"):
+    with pytest.raises(CorpusError, match=r"classes \[1\] have no samples"):
         class_weights(torch.eye(2)[torch.tensor([0, 0])], "balanced")
 
 

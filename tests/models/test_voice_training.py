@@ -13,7 +13,7 @@ import soundfile
 import torch
 import transformers
 
-from models.datasets.corpus import Sample
+from models.datasets.corpus import CorpusError, Sample
 from models.export import PACK, write_entry
 from models.train import voice
 from models.train.hub import CheckpointError
@@ -21,6 +21,7 @@ from models.train.loop import TrainingDiverged
 from models.train.recipe import RECIPES, RecipeError, read_recipe
 from models.train.voice_calibration import calibrate, free_energy
 from models.train.voice_cases import CorpusClip, VoiceCase, assemble
+from models.train.voice_distil import trained_front_end
 from models.train.voice_head import Examples, HeadOptions, fit, logits_of, recall
 from models.train.voice_network import VoiceNetwork
 from models.train.voice_task import VoiceTask, train_network
@@ -161,7 +162,7 @@ def test_the_head_learns_scales_and_calibrates() -> None:
 
 def test_a_label_that_validation_lacks_cannot_be_calibrated() -> None:
     examples = separable()
-    with pytest.raises(ValueError, match=r"labels \[1\] have no samples in validation"):
+    with pytest.raises(CorpusError, match=r"labels \[1\] have no samples in validation"):
         calibrate(examples.features[:, :3], examples.targets * [1, 0, 1], examples.weights, examples.prior())
 
 
@@ -218,6 +219,8 @@ def test_what_does_not_go_together_is_named(
     misspelt = msgspec.structs.replace(read_recipe("voice-log-mel-cnn", "voice"), options={"chanels": [4]})
     with pytest.raises(RecipeError, match=r"table \[options\]"):
         voice.train(misspelt, material, tmp_path, pack)
+    with pytest.raises(RecipeError, match=r"front-end\.pt is missing: run python -m models\.train\.voice_distil first"):
+        trained_front_end(tmp_path)
     assert voice.main(["--corpus", clips]) == 1
     assert "say --pack DIR" in capsys.readouterr().err
     assert voice.main(["--recipe", "voice-nothing", "--pack", str(pack)]) == 1
