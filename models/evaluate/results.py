@@ -19,6 +19,7 @@ PACK: Final = Path(__file__).parents[1]
 DIGITS: Final = 4
 MEASURED: Final = ("timings", "machine", "compared")
 """Keys that differ between runs and machines; nothing is compared there."""
+TURN: Final = 10
 ELSEWHERE: Final = 0.01
 """How far a figure may lie off on another processor or runtime: they round INT8 and FP32 products differently, and an
 answer near a tie falls the other way."""
@@ -53,15 +54,18 @@ def processor_ms(run: Callable[[], object], runs: int = 50) -> float:
 
 
 def processor_ms_of_each(calls: Sequence[Callable[[], object]], runs: int = 50) -> list[float]:
-    """The same of several, taken in turn, so that a machine that slows down meanwhile slows all of them alike."""
-    times = np.empty((runs, len(calls)))
-    for row in times:
-        for i, call in enumerate(calls):
-            began = time.process_time()
-            call()
-            row[i] = time.process_time() - began
-    medians: list[float] = (np.median(times, axis=0) * 1000).tolist()
-    return medians
+    """The same of several, taken in turn, so that a machine that slows down meanwhile slows all of them alike.
+
+    A turn is ten calls: taken singly, small models would be timed fetching their weights into the cache again.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(math.ceil(runs / TURN)):
+        for call, known in zip(calls, times, strict=True):
+            for _ in range(TURN):
+                began = time.process_time()
+                call()
+                known.append(time.process_time() - began)
+    return [float(np.median(known) * 1000) for known in times]
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
