@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sidecar import __version__, app
+from sidecar import __version__
+from sidecar.app import operations, recordings, worker
 from sidecar.config import load_settings
 from sidecar.errors import SidecarError
 from sidecar.inference.manifest import MANIFEST
@@ -44,11 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    worker = commands.add_parser("worker", help="observe the rooms that LiveKit assigns; a watcher is inside")
-    worker.set_defaults(run=lambda _: asyncio.run(app.worker(load_settings())))
+    observe = commands.add_parser("worker", help="observe the rooms that LiveKit assigns; a watcher is inside")
+    observe.set_defaults(run=lambda _: asyncio.run(worker.worker(load_settings())))
 
     watch = commands.add_parser("watch", help="only see to it that every room has an observer")
-    watch.set_defaults(run=lambda _: asyncio.run(app.watch(load_settings())))
+    watch.set_defaults(run=lambda _: asyncio.run(worker.watch(load_settings())))
 
     analyze = commands.add_parser("analyze", help="read a recording at full speed")
     analyze.add_argument("file", type=Path, metavar="FILE", help="video or audio file")
@@ -66,23 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("room", metavar="ROOM")
     tail.add_argument("--from", dest="start", choices=["start", "now"], default="now")
     tail.add_argument("--count", type=int, metavar="N", help="end after N events")
-    tail.set_defaults(run=lambda args: asyncio.run(app.tail(load_settings(), args.room, args.start, args.count)))
+    tail.set_defaults(run=lambda args: asyncio.run(operations.tail(load_settings(), args.room, args.start, args.count)))
 
     models = commands.add_parser("models", help="the model pack")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     for action, text in (("list", "name them"), ("verify", "check their files"), ("fetch", "bring what is missing")):
         actions.add_parser(action, help=text).set_defaults(
-            run=lambda _, action=action: app.models(load_settings(), action)
+            run=lambda _, action=action: operations.models(load_settings(), action)
         )
     drift = actions.add_parser("drift", help="whether this worker's outputs have drifted; 1 where they have")
     drift.add_argument("--accept", action="store_true", help="make the newest week the reference")
-    drift.set_defaults(run=lambda args: app.drift(load_settings(), accept=args.accept))
+    drift.set_defaults(run=lambda args: operations.drift(load_settings(), accept=args.accept))
 
     audit = commands.add_parser("audit", help="check an audit file").add_subparsers(required=True, metavar="ACTION")
     verify = audit.add_parser("verify", help="check its hash chain")
     verify.add_argument("file", type=Path, metavar="FILE")
     verify.add_argument("--head", metavar="HASH", help="the published head it must end in")
-    verify.set_defaults(run=lambda args: app.verify_audit(args.file, args.head))
+    verify.set_defaults(run=lambda args: operations.verify_audit(args.file, args.head))
 
     demo = commands.add_parser("demo", help="watch a simulated call being read")
     demo.add_argument("--seconds", type=float, metavar="S", help="end by itself after so long")
@@ -96,7 +97,7 @@ def _analyze(options: argparse.Namespace) -> int:
     if options.pack is not None:
         folder = options.pack.parent if options.pack.name == MANIFEST else options.pack
         settings = replace(settings, models=folder)
-    return asyncio.run(app.analyze(settings, options.file, options.consent, options.out, options.plot))
+    return asyncio.run(recordings.analyze(settings, options.file, options.consent, options.out, options.plot))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -1,0 +1,59 @@
+"""What the composition roots share: the parts of one process, Redis, the models and termination signals."""
+
+import asyncio
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from sidecar.clock import Clock, SystemClock
+from sidecar.config import Settings
+from sidecar.engines import Engines
+from sidecar.publish.redis import check_credentials, connect
+from sidecar.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What all parts of one process share."""
+
+    settings: Settings
+    clock: Clock = field(default_factory=SystemClock)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
+    """Unique among workers, also among those of one host."""
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+    """A client; Redis may be away, but not refuse us. Raises `CredentialsRefused`."""
+    async with connect(settings.redis_url) as redis:
+        await check_credentials(redis)
+        yield redis
+
+
+def make_engines(process: Process, *, shed_stale: bool = True) -> Engines:
+    return Engines(
+        process.settings.models,
+        process.settings.tree.engines,
+        clock=process.clock,
+        telemetry=process.telemetry,
+        shed_stale=shed_stale,
+    )
+
+
+@contextmanager
+def on_termination(act: Callable[[], object]) -> Iterator[None]:
+    """Call `act` on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,182 @@
+"""`sidecar worker` and `sidecar watch`: rooms are observed until a signal asks to drain."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from livekit import api
+
+from sidecar import __version__
+from sidecar.app.process import Process, make_engines, on_termination, open_redis
+from sidecar.config import Settings
+from sidecar.dispatch.leadership import Leadership
+from sidecar.dispatch.lease import RedisLeases
+from sidecar.dispatch.load import LoadMeter, ProcessResources, allow_open_files
+from sidecar.dispatch.observation import LeasedObserver
+from sidecar.dispatch.rooms import LiveKitRooms
+from sidecar.dispatch.watcher import Watcher
+from sidecar.dispatch.webhooks import Webhooks
+from sidecar.dispatch.worker import AgentWorker, WorkerState
+from sidecar.drift import DriftMonitor
+from sidecar.drift_files import DriftFiles
+from sidecar.engines import Engines
+from sidecar.errors import CredentialsRefused
+from sidecar.http import Check, serve_http
+from sidecar.observer import CallObserver
+from sidecar.pipeline import ParticipantPipeline
+from sidecar.publish.redis import RedisSink, connect
+from sidecar.sources.livekit import TokenMask
+from sidecar.state import StateFolder
+
+log = logging.getLogger(__name__)
+
+
+async def worker(settings: Settings) -> int:
+    """Observe rooms until SIGTERM, then drain."""
+    logging.getLogger("livekit").addFilter(TokenMask())
+    log.info("limit of open files: %d", allow_open_files())
+    process = Process(settings)
+    server = settings.livekit_server()
+    with StateFolder(settings.state) as state:
+        async with open_redis(settings) as redis:
+            leases = RedisLeases(redis)
+            async with (
+                make_engines(process) as engines,
+                RedisSink(
+                    connect(settings.redis_url),
+                    state.spool,
+                    settings.tree.publish,
+                    clock=process.clock,
+                    telemetry=process.telemetry,
+                ) as sink,
+                _watcher(process, leases) as watcher,
+                _drift_monitor(process),
+            ):
+                observer = _observer(process, engines, sink, state)
+                sink.on_lost = observer.report_loss
+                agent = _agent(process, observer, engines, leases)
+                async with serve_http(
+                    settings.http_host,
+                    settings.http_port,
+                    telemetry=process.telemetry,
+                    checks=lambda: _checks(agent, sink),
+                    webhooks=Webhooks(server, watcher.wake, process.telemetry),
+                ):
+                    await _until_drained(agent, watcher)
+    return 0
+
+
+async def watch(settings: Settings) -> int:
+    """See to it that every room has an observer, until SIGTERM."""
+    process = Process(settings)
+    server = settings.livekit_server()
+    async with (
+        open_redis(settings) as redis,
+        _watcher(process, RedisLeases(redis)) as watcher,
+        serve_http(
+            settings.http_host,
+            settings.http_port,
+            telemetry=process.telemetry,
+            checks=dict,
+            webhooks=Webhooks(server, watcher.wake, process.telemetry),
+        ),
+    ):
+        watching = asyncio.create_task(watcher.run())
+        with on_termination(watching.cancel), suppress(asyncio.CancelledError):
+            await watching
+    return 0
+
+
+def _observer(process: Process, engines: Engines, sink: RedisSink, state: StateFolder) -> CallObserver:
+    tree = process.settings.tree
+    return CallObserver(
+        worker=process.name,
+        sink=sink,
+        audit_folder=state.audit,
+        make_pipeline=lambda: ParticipantPipeline(engines, tree.pipeline),
+        options=tree.source,
+        clock=process.clock,
+        telemetry=process.telemetry,
+    )
+
+
+def _agent(process: Process, observer: CallObserver, engines: Engines, leases: RedisLeases) -> AgentWorker:
+    tree = process.settings.tree
+    return AgentWorker(
+        process.settings.livekit_server(),
+        LeasedObserver(observer, leases, process.name, tree.lease, process.clock),
+        leases,
+        worker_id=process.name,
+        version=__version__,
+        load=LoadMeter(ProcessResources(), lambda: engines.queue_share, tree.load, process.clock),
+        options=tree.worker,
+        clock=process.clock,
+        telemetry=process.telemetry,
+    )
+
+
+@asynccontextmanager
+async def _watcher(process: Process, leases: RedisLeases) -> AsyncIterator[Watcher]:
+    server, tree = process.settings.livekit_server(), process.settings.tree
+    async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client:
+        rooms = LiveKitRooms(client, server, tree.worker.registration.agent_name)
+        leadership = Leadership(
+            leases, process.name, ttl_s=tree.watcher.leader_ttl_s, lease_ttl_s=tree.lease.ttl_s, clock=process.clock
+        )
+        yield Watcher(rooms, leases, leadership, tree.watcher, process.clock)
+
+
+@asynccontextmanager
+async def _drift_monitor(process: Process) -> AsyncIterator[None]:
+    """Keep the worker's counts of outputs, also those of its last minute."""
+    files = DriftFiles(process.settings.state, process.settings.models)
+    monitor = DriftMonitor(files, process.settings.tree.drift, process.clock, process.telemetry)
+    running = asyncio.create_task(monitor.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        monitor.release()
+
+
+def _checks(agent: AgentWorker, sink: RedisSink) -> dict[str, Check]:
+    return {
+        "models": "ok",
+        "livekit": "ok" if agent.state is WorkerState.REGISTERED else "failed",
+        "redis": "ok" if sink.connected else "degraded",
+    }
+
+
+async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:
+    """Run both until a signal asks to drain. Raises `CredentialsRefused`."""
+    stopping = asyncio.Event()
+
+    async def observe() -> None:
+        await agent.run()
+        watching.cancel()
+        draining.cancel()
+
+    async def watch() -> None:
+        # A room dispatched before there is a worker to take it waits seconds for its next try.
+        await agent.first_registration()
+        await watcher.run()
+
+    async def drain() -> None:
+        await stopping.wait()
+        log.info("draining: leaving all rooms")
+        await agent.drain()
+
+    try:
+        with on_termination(stopping.set):
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch())
+                draining = tasks.create_task(drain())
+                tasks.create_task(observe())
+    except* CredentialsRefused as refused:
+        raise _first(refused) from None
+
+
+def _first(group: BaseExceptionGroup[CredentialsRefused]) -> CredentialsRefused:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
