@@ -69,6 +69,7 @@ class Telemetry:
         self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
         self.lost = counter("events_lost_total", "Events dropped because the spool was full")
         self.spool_bytes = gauge("spool_bytes", "Bytes waiting in the spool")
+        self.task_failures = counter("task_failures_total", "Background tasks that failed and were restarted", "task")
         self.assignments = counter("assignments_total", "Agent protocol assignments, by outcome", "outcome")
         self.load = gauge("load_ratio", "Load reported to LiveKit, 0-1")
 

@@ -58,7 +58,7 @@ class AudioTap:
                     return self._drop("revoked")
                 await self._accept(event.frame)
         finally:
-            await self._chunks.close()
+            self._chunks.close()
 
     def __aiter__(self) -> AsyncIterator[AudioChunk]:
         return self
@@ -116,7 +116,7 @@ class VideoTap:
                     return self._drop("revoked")
                 await self._accept(event)
         finally:
-            await self._newest.close()
+            self._newest.close()
 
     def prefer(self, face_width_px: float) -> None:
         """Say how wide the face is in the latest frame; the tap asks for a larger or smaller layer when that helps."""

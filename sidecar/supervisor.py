@@ -1,0 +1,108 @@
+"""Runs background tasks: restarts those that fail, counts the failures, and can say which are down."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from sidecar.clock import Clock
+from sidecar.errors import SidecarError
+from sidecar.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+_FIRST_DELAY_S: Final = 0.5
+_LONGEST_DELAY_S: Final = 30.0
+_STEADY_S: Final = 60.0
+"""A task that ran for so long starts again without a history."""
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Supervised:
+    """One supervised task. Ends when its work returns or `stop` is called."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    @property
+    def running(self) -> bool:
+        return not self._task.done()
+
+    def stop(self) -> None:
+        """Cancel the work. Idempotent; returns at once."""
+        self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return once nothing of the work runs any more; never raises for it."""
+        await asyncio.wait((self._task,))
+
+
+class Supervisor:
+    """The background tasks of one process or room. Belongs to one event loop; `aclose` it."""
+
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, tuple[str, float]] = {}
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Type of the newest error, by name of each task that failed within the last minute."""
+        since_s = self._clock.monotonic() - _STEADY_S
+        return {name: kind for name, (kind, failed_s) in self._failures.items() if failed_s > since_s}
+
+    def start(self, name: str, work: Work, on_failure: Callable[[Exception], None] | None = None) -> Supervised:
+        """Run `work` in the background, again and again while it raises, until it returns or is stopped.
+
+        `name` appears in metrics and logs: it must name neither a room nor a person. `on_failure` is called with each
+        error before the wait for the next try.
+        """
+        task = asyncio.create_task(self._run(name, work, on_failure), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return Supervised(task)
+
+    async def aclose(self) -> None:
+        """Stop all tasks and wait until they have ended. Idempotent."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
+    async def _run(self, name: str, work: Work, on_failure: Callable[[Exception], None] | None) -> None:
+        delay_s = _FIRST_DELAY_S
+        while True:
+            started_s = self._clock.monotonic()
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - a supervisor outlives whatever its tasks raise
+                self._report(name, error)
+                if on_failure is not None:
+                    on_failure(error)
+            else:
+                return
+            if self._clock.monotonic() - started_s >= _STEADY_S:
+                delay_s = _FIRST_DELAY_S
+            await self._clock.sleep(delay_s)
+            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+
+    def _report(self, name: str, error: Exception) -> None:
+        self._failures[name] = (type(error).__name__, self._clock.monotonic())
+        self._telemetry.task_failures.labels(name).inc()
+        log.error("task %s failed and is started again: %s", name, describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """An error for a log: its type and stack. Its message only where the sidecar itself wrote it, since any other may
+    quote words, names or tokens."""
+    if isinstance(error, SidecarError):
+        return f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    stack = " <- ".join(
+        f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in reversed(frames)
+    )
+    number = f" {error.errno}" if isinstance(error, OSError) and error.errno is not None else ""
+    return f"{type(error).__name__}{number} in {stack}"

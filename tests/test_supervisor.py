@@ -1,0 +1,83 @@
+import asyncio
+import logging
+
+import pytest
+
+from sidecar.errors import Unavailable
+from sidecar.supervisor import Supervisor, describe
+from sidecar.telemetry import Telemetry
+from tests.fakes.clock import VirtualClock, settle
+
+
+def failures(telemetry, name):
+    return telemetry.task_failures.labels(name)._value.get()
+
+
+async def test_a_failing_task_is_restarted_counted_and_shown_until_it_runs_steadily(caplog):
+    clock, telemetry, runs = VirtualClock(), Telemetry(), []
+    supervisor = Supervisor(clock, telemetry)
+
+    async def work():
+        runs.append(clock.monotonic())
+        if len(runs) < 3:
+            raise ValueError("anna said hello")
+        await asyncio.Event().wait()
+
+    with caplog.at_level(logging.ERROR):
+        task = supervisor.start("drain", work)
+        await settle()
+        assert supervisor.failing == {"drain": "ValueError"}
+        await clock.advance(2.0)
+    assert [round(at - runs[0], 1) for at in runs] == [0.0, 0.5, 1.5]
+    assert failures(telemetry, "drain") == 2
+    assert task.running
+    await clock.advance(60.0)
+    assert supervisor.failing == {}
+    assert "ValueError in work" in caplog.text
+    assert "anna" not in caplog.text
+    await supervisor.aclose()
+    assert not task.running
+
+
+async def test_work_that_returns_ends_and_stopping_is_immediate():
+    supervisor = Supervisor(VirtualClock(), Telemetry())
+    errors = []
+
+    async def done():
+        return None
+
+    async def forever():
+        await asyncio.Event().wait()
+
+    finished = supervisor.start("short", done, errors.append)
+    await finished.ended()
+    endless = supervisor.start("long", forever)
+    await settle()
+    endless.stop()
+    await endless.ended()
+    assert not endless.running
+    assert errors == []
+    await supervisor.aclose()
+
+
+async def test_a_failure_is_handed_to_the_owner_before_the_next_try():
+    clock, seen = VirtualClock(), []
+    supervisor = Supervisor(clock, Telemetry())
+
+    async def broken():
+        raise OSError(28, "No space left on device")
+
+    supervisor.start("disk", broken, seen.append)
+    await settle()
+    assert [error.errno for error in seen] == [28]
+    await clock.advance(120.0)
+    assert 5 <= len(seen) <= 9  # the wait between two tries grows to 30 s
+    await supervisor.aclose()
+
+
+def test_a_description_keeps_messages_of_other_libraries_out():
+    with pytest.raises(KeyError) as caught:
+        {}["anna"]
+    assert describe(caught.value).startswith("KeyError in test_a_description")
+    assert "anna" not in describe(caught.value)
+    assert describe(Unavailable("Redis is away")) == "Unavailable: Redis is away"
