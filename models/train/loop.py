@@ -146,7 +146,7 @@ class _Run:
                     f"({self.schedule.peak_rate:g}) or clip ({self.schedule.clip:g}) in the recipe, or look for "
                     "inputs that are not finite"
                 )
-            self._scaler.scale(loss / self.schedule.accumulate).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(self._scaler.scale(loss / self.schedule.accumulate))
             if (step + 1) % self.schedule.accumulate == 0 or step + 1 == count:
                 self._step()
             total += loss.item()

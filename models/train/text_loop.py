@@ -70,7 +70,7 @@ def train(model: TextModel, material: Material, stage: Stage, checkpoint: Path, 
                 f"and delete {checkpoint}"
             )
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.trainable(), 1.0)
         optimizer.step()
         recent += loss.item()

@@ -113,7 +113,7 @@ def _network(
             logits = classify(drop(torch.tanh(narrow(drop(standard[chosen])))))
             losses = loss_of(logits, targets[chosen], options.network_smoothing)
             optimizer.zero_grad()
-            (losses * weights[chosen]).mean().backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward((losses * weights[chosen]).mean())
             optimizer.step()
             schedule.step()
     return narrow, classify
@@ -131,7 +131,7 @@ def _fit_linear(layer: nn.Linear, standard: Tensor, targets: Tensor, weights: Te
         optimizer.zero_grad()
         losses = loss_of(layer(standard), targets, options.smoothing)
         loss = (losses * weights).mean() + options.shrinkage / 2 * layer.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         return loss
 
     optimizer.step(cost)  # type: ignore[no-untyped-call]
