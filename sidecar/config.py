@@ -22,7 +22,8 @@ from sidecar.publish.redis import PublishOptions
 from sidecar.sources.livekit.options import LiveKitOptions
 from sidecar.types import Options
 
-_REPOSITORY: Final = Path(__file__).parents[1]
+_INSTALLED_PACK: Final = Path(__file__).parent / "pack"
+_CHECKOUT_PACK: Final = Path(__file__).parents[1] / "models"
 
 
 class Tree(Options, frozen=True):
@@ -71,8 +72,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         http_host=host,
         http_port=port,
         state=Path(env.get("SIDECAR_STATE") or "state"),
-        models=Path(env.get("SIDECAR_MODELS") or _REPOSITORY / "models"),
+        models=Path(env.get("SIDECAR_MODELS") or _own_pack()),
     )
+
+
+def _own_pack() -> Path:
+    """The pack that comes with the installation: a wheel has it inside the package, a checkout beside it."""
+    return _INSTALLED_PACK if _INSTALLED_PACK.is_dir() else _CHECKOUT_PACK
 
 
 def _read_tree(file: str | None) -> Tree:
