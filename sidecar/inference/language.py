@@ -18,7 +18,8 @@ class LanguageIdentifier:
     winner, none of 2,610 MELD utterances and 0.02 % of GoEmotions are taken for another language, and 19 of 20
     short German, French, Spanish, Polish, Russian, Portuguese, Chinese, Hindi and Arabic sentences are.
 
-    Loading takes about 2 s: do it at start, off the event loop. A verdict takes about 0.3 ms.
+    Loading takes about 2 s: do it at start, off the event loop. A verdict takes 0.1 ms for a sentence and 0.25 ms for
+    2,000 characters; the model is only read, so that threads may share it.
     """
 
     def __init__(self, expected: Sequence[str] = ("en",), possible: float = 0.03, probable: float = 0.3) -> None:

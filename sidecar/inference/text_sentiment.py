@@ -1,5 +1,6 @@
 """Sentiment, affect and emotion of a transcript segment."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,7 +24,7 @@ class Identifier(Protocol):
     """Tells in what language a text is written."""
 
     def identify(self, text: str) -> tuple[str, float]:
-        """ISO 639 code and probability; code `und` where the text does not say."""
+        """ISO 639 code and probability; code `und` where the text does not say. Called from several threads."""
         ...
 
 
@@ -45,20 +46,23 @@ class TextEncoder:
         self._tokenizer.enable_truncation(MAX_TOKENS)
 
     async def encode(self, unit: TranscriptSegment) -> EncoderOutput:
-        """Raises `UnsupportedLanguage` where the words are clearly in another language than the model's."""
-        language, _ = self._identifier.identify(unit.text)
+        """Raises `UnsupportedLanguage` where the words are clearly in another language than the model's,
+        `PermitRevoked`, and what the batcher raises."""
+        unit.permit.check()
+        inputs = await asyncio.to_thread(self._inputs, unit.text[:_MAX_CHARACTERS])
+        row = await self._batcher.infer(inputs, unit.permit, deadline(unit.arrived_s, self._max_age_s))
+        return encoder_output(row, sentiment=sentiment_score(row["sentiment"]) if "sentiment" in row else None)
+
+    def _inputs(self, text: str) -> dict[str, NDArray[np.int64]]:
+        """The graph's inputs, each (tokens,) int64. In a thread: a long segment takes a millisecond."""
+        language, _ = self._identifier.identify(text)
         if language != "und" and language not in self._spec.languages:
             raise UnsupportedLanguage(language)
-        tokens = self._tokenizer.encode(unit.text[:_MAX_CHARACTERS])
-        row = await self._batcher.infer(
-            {
-                "input_ids": np.array(tokens.ids, dtype=np.int64),
-                "attention_mask": np.array(tokens.attention_mask, dtype=np.int64),
-            },
-            unit.permit,
-            deadline(unit.arrived_s, self._max_age_s),
-        )
-        return encoder_output(row, sentiment=sentiment_score(row["sentiment"]) if "sentiment" in row else None)
+        tokens = self._tokenizer.encode(text)
+        return {
+            "input_ids": np.array(tokens.ids, dtype=np.int64),
+            "attention_mask": np.array(tokens.attention_mask, dtype=np.int64),
+        }
 
 
 class _TokenizerFile(msgspec.Struct):

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,42 @@ async def test_a_long_text_is_cut_before_it_costs(rig: Rig, identifier: Language
     await encoder.encode(segment("so good " * 5000))
     await encoder.encode(segment("ok"))
     assert seen == [MAX_TOKENS, 1]
+
+
+class WatchedIdentifier:
+    """Takes every text for English, and remembers where it ran and what it was given."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.threads: list[threading.Thread] = []
+        self.longest = 0
+        self._meanwhile = meanwhile
+
+    def identify(self, text: str) -> tuple[str, float]:
+        self.threads.append(threading.current_thread())
+        self.longest = max(self.longest, len(text))
+        self._meanwhile()
+        return "en", 1.0
+
+
+async def test_language_and_tokens_are_not_worked_out_on_the_event_loop(rig: Rig) -> None:
+    spec, batcher = await rig.open("text", collation=Padded())
+    watched = WatchedIdentifier()
+    encoder = TextEncoder(spec, rig.tokenizer, watched, batcher, None)
+    await encoder.encode(segment("so good " * 2000))
+    assert threading.main_thread() not in watched.threads
+    assert watched.longest <= 16 * MAX_TOKENS, "what is cut off is not looked at"
+
+
+async def test_words_whose_consent_ends_before_or_while_they_are_tokenised_reach_no_model(rig: Rig) -> None:
+    spec, batcher = await rig.open("text", collation=Padded())
+    unit = TranscriptSegment("s", "so good", 0.0, 1000.0, Permit("ada", Modality.TEXT))
+    encoder = TextEncoder(spec, rig.tokenizer, WatchedIdentifier(unit.permit.revoke), batcher, None)
+    with pytest.raises(PermitRevoked):
+        await encoder.encode(unit)
+    untouched = WatchedIdentifier()
+    with pytest.raises(PermitRevoked):
+        await TextEncoder(spec, rig.tokenizer, untouched, batcher, None).encode(unit)
+    assert untouched.threads == []
 
 
 async def test_a_foreign_language_is_refused_by_name(rig: Rig, identifier: LanguageIdentifier) -> None:
