@@ -21,7 +21,7 @@ test: lint servers ## Run linters and every test against real servers
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev ## Run the tests that need no servers
-	$(BIN)/python -m pytest -m "not integration and not browser and not recipe and not shapes"
+	$(BIN)/python -m pytest -m "not integration and not packaging and not browser and not recipe and not shapes"
 
 test-recipes: .venv/installed-dev ## Run the conversion recipes and compare with the committed files
 	$(BIN)/python -m pytest -m recipe
