@@ -43,7 +43,7 @@ train: .venv/installed-dev ## Train the encoders from ../shared/data (hours on t
 	$(BIN)/python -m models.train.voice
 	$(BIN)/python -m models.train.voice_distil --resume
 	$(BIN)/python -m models.train.voice --recipe voice-wav2vec2-compact
-	$(BIN)/python -m models.train.text
+	$(BIN)/python -m models.train.text --resume
 
 evaluate: .venv/installed-dev ## Recompute the figures of the committed weights, ask the release gate, write the cards
 	$(BIN)/python -m models.evaluate

@@ -10,6 +10,7 @@ import torch
 
 from models.datasets.corpus import CorpusError
 from models.export import PACK, ParityError
+from models.train.checkpoints import CheckpointMismatch
 from models.train.hub import CheckpointError
 from models.train.loop import TrainingDiverged
 from models.train.recipe import Recipe, RecipeError, read_recipe
@@ -17,7 +18,15 @@ from sidecar.errors import PackError
 
 CACHE: Final = Path(__file__).parents[2] / ".cache"
 
-_REFUSALS: Final = (CheckpointError, CorpusError, PackError, ParityError, RecipeError, TrainingDiverged)
+_REFUSALS: Final = (
+    CheckpointError,
+    CheckpointMismatch,
+    CorpusError,
+    PackError,
+    ParityError,
+    RecipeError,
+    TrainingDiverged,
+)
 
 
 def train_command(

@@ -118,7 +118,7 @@ def follow(recipe: Recipe, options: argparse.Namespace) -> None:
     model = build(recipe, labels)
     begin_pack(options.pack)
     task = FaceTask(model, faces["train"], faces["valid"], schedule, recipe.loss)
-    fit(task, schedule, options.out, resume=options.resume)
+    fit(task, schedule, options.out, resume=options.resume, made_from=(recipe, dict(faces)))
     publish_face(model, entry_for(recipe, model, labels), faces, options.pack)
 
 

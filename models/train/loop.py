@@ -20,6 +20,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from models.train import checkpoints
 from sidecar.types import Options
 
 History = list[dict[str, float]]
@@ -84,23 +85,26 @@ class Task(Protocol):
         ...
 
 
-def fit(task: Task, schedule: Schedule, out: Path, *, resume: bool = False) -> History:
+def fit(task: Task, schedule: Schedule, out: Path, *, resume: bool = False, made_from: object = None) -> History:
     """Train `task.model` in place; the checkpoint, `history.json` and `curves.png` are in `out`.
 
-    `resume` goes on from the last finished epoch, or begins where there is none. Raises `TrainingDiverged`.
+    `resume` goes on from the last finished epoch, or begins where there is none. `made_from` is the recipe and the
+    corpus: together with the schedule and the weights to start from it decides which checkpoint may be resumed.
+    Raises `TrainingDiverged`, `CheckpointMismatch`.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
     run = _Run(task, schedule)
-    if resume and (out / CHECKPOINT).exists():
-        run.restore(out / CHECKPOINT)
+    origin = checkpoints.fingerprint(schedule, task.model, made_from)
+    if resume and (state := checkpoints.load(out / CHECKPOINT, origin)) is not None:
+        run.restore(state)
     while len(run.history) < schedule.epochs and not run.is_stale():
         began = time.monotonic()
         train_loss = run.epoch(len(run.history))
         with run.averaged():
             figures = task.validate()
             run.note({**figures, "train_loss": train_loss, "seconds": time.monotonic() - began})
-        run.save(out / CHECKPOINT)
+        checkpoints.save(out / CHECKPOINT, run.state(), origin)
         (out / "history.json").write_text(json.dumps({"schedule": _plain(schedule), "epochs": run.history}, indent=1))
         plot(run.history, out / "curves.png")
         print(f"epoch {len(run.history)}/{schedule.epochs}", _shown(run.history[-1]), flush=True)
@@ -203,9 +207,9 @@ class _Run:
             self.task.model.load_state_dict(self._average.module.state_dict())
         self.task.model.eval()
 
-    def save(self, path: Path) -> None:
-        """Written in one step: a killed training leaves the checkpoint before."""
-        state = {
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {
             "model": self.task.model.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "best": self._best,
@@ -214,13 +218,9 @@ class _Run:
             "random": torch.get_rng_state(),
             "history": self.history,
         }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(path)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint of the same task."""
-        state = torch.load(path)
         self.task.model.load_state_dict(state["model"])
         if self._average is not None and state["average"] is not None:
             self._average.load_state_dict(state["average"])

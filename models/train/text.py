@@ -1,7 +1,7 @@
 """Trains a text encoder: `python -m models.train.text --recipe text-minilm`.
 
 The default recipe fine-tunes MiniLM for sentiment, affect and emotions, on one core in under an hour, and publishes
-into the repository's pack. Stopped, it goes on from its last checkpoint in `--out`. Another network, from a folder
+into the repository's pack; `--resume` goes on from the last checkpoint in `--out`. Another network, from a folder
 in the hub's layout:
 
     python -m models.train.text --recipe text-distilroberta --checkpoint FOLDER --out runs/words --pack runs/words/pack
@@ -29,6 +29,7 @@ from models.evaluate.encoders import open_model
 from models.evaluate.metrics import weighted_f1
 from models.evaluate.text_scores import Predict, TextOutputs
 from models.export import record
+from models.train.checkpoints import fingerprint, load
 from models.train.command import train_command
 from models.train.hub import open_checkpoint
 from models.train.hub_contract import TextHeads
@@ -88,15 +89,22 @@ def predictor(model: nn.Module, tokenizer: Tokenizer) -> Predict:
     return predict
 
 
-def train_minilm(recipe: Recipe, out: Path) -> Trained:
-    """Stage after stage. Raises `RecipeError`, `TrainingDiverged`."""
+def train_minilm(recipe: Recipe, out: Path, *, resume: bool) -> Trained:
+    """Stage after stage. Raises `RecipeError`, `TrainingDiverged`, `CheckpointMismatch`."""
     options = recipe.options_as(MinilmOptions)
     cases = assemble("train", options.sst2_phrases, recipe.corpora)
     tokenizer, model = load_tokenizer(), TextModel.pretrained(options.frozen_layers)
+    made_from = fingerprint(recipe, cases, model)
+    files = [out / f"{recipe.name}-{stage.name}.pt" for stage in options.stages]
+    for file in files:  # before the hours of work
+        if resume:
+            load(file, made_from)
+        else:
+            file.unlink(missing_ok=True)
     hidden = hidden_states(model, tokenizer, cases.texts, out)
     material = Material(hidden, cases, TextLoss(cases, recipe.loss))
-    for stage in options.stages:
-        train(model, material, stage, out / f"{recipe.name}-{stage.name}.pt", _watch(tokenizer))
+    for stage, file in zip(options.stages, files, strict=True):
+        train(model, material, stage, file, _watch(tokenizer), made_from=made_from, resume=resume)
     repeat = np.array([options.stages[-1].repeat.get(CORPORA[i], 0.0) for i in cases.corpus])
     return Trained(model, tokenizer, label_prior(cases, repeat))
 
@@ -110,7 +118,7 @@ def train_hub(recipe: Recipe, out: Path, *, resume: bool) -> Trained:
     model, tokenizer = build(open_checkpoint(Path(recipe.checkpoint)), options)
     cases = {split: assemble(split, options.sst2_phrases, recipe.corpora) for split in ("train", "dev")}
     task = TextTask(model, tokenizer, cases, schedule, TextLoss(cases["train"], recipe.loss, options.affect))
-    fit(task, schedule, out, resume=resume)
+    fit(task, schedule, out, resume=resume, made_from=(recipe, cases))
     return Trained(model, tokenizer, label_prior(cases["train"], np.ones(len(cases["train"].texts))))
 
 
@@ -147,7 +155,7 @@ def follow(recipe: Recipe, options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     begin_pack(options.pack)
     if recipe.architecture == "minilm":
-        trained = train_minilm(recipe, options.out)
+        trained = train_minilm(recipe, options.out, resume=options.resume)
     elif recipe.architecture == "hub":
         trained = train_hub(recipe, options.out, resume=options.resume)
     else:

@@ -1,6 +1,5 @@
 """Hidden states below the trained layers, computed once and kept on disk in half precision."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
+from models.train.checkpoints import fingerprint
 from models.train.text_model import WIDTH, TextModel
 
 BATCH = 64
@@ -42,11 +42,12 @@ class HiddenStates:
 
 
 def hidden_states(model: TextModel, tokenizer: Tokenizer, texts: Sequence[str], folder: Path) -> HiddenStates:
-    """Run the frozen layers over `texts`, or take what an earlier run with the same ones left in `folder`."""
+    """Run the frozen layers over `texts`, or take what an earlier run of the same network left in `folder`."""
     encoded = tokenizer.encode_batch_fast(list(texts))
     tokens = [[i for i, kept in zip(e.ids, e.attention_mask, strict=True) if kept] for e in encoded]
     offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in tokens])])
-    key = hashlib.sha256(repr((model.frozen_layers, tokens)).encode()).hexdigest()[:16]
+    ids = np.concatenate([np.array(each, np.int64) for each in tokens])
+    key = fingerprint(model.embeddings, model.layers[: model.frozen_layers], ids, offsets)[:16]
     path = folder / f"hidden-{key}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

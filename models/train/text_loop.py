@@ -12,6 +12,7 @@ import torch
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from models.train import checkpoints
 from models.train.loop import TrainingDiverged
 from models.train.recipe import RecipeError
 from models.train.text_cache import HiddenStates
@@ -48,15 +49,25 @@ class Stage(Options, frozen=True):
     """How often an epoch shows each corpus: 1 all of it once, 0.5 a random half, 2 all twice."""
 
 
-def train(model: TextModel, material: Material, stage: Stage, checkpoint: Path, validate: Validate) -> None:
-    """Train the upper layers and the heads in place, saving to `checkpoint` and resuming from it.
+def train(
+    model: TextModel,
+    material: Material,
+    stage: Stage,
+    checkpoint: Path,
+    validate: Validate,
+    *,
+    made_from: str,
+    resume: bool = False,
+) -> None:
+    """Train the upper layers and the heads in place, saving to `checkpoint`; `resume` goes on from it.
 
-    `validate` is called at each checkpoint, for the eye only. Raises `TrainingDiverged`.
+    `made_from` is the fingerprint of what decides the result. `validate` is called at each checkpoint, for the eye
+    only. Raises `TrainingDiverged`, `CheckpointMismatch`.
     """
     hidden, cases = material.hidden, material.cases
     batches = epochs_of(stage, hidden, cases)
     optimizer = _optimizer(model, stage.rate)
-    done = _resume(model, optimizer, checkpoint)
+    done = _resume(model, optimizer, checkpoint, made_from) if resume else 0
     torch.manual_seed(done)
     began, recent = time.monotonic(), 0.0
     for step, chosen in enumerate(batches[done:], done):
@@ -75,7 +86,8 @@ def train(model: TextModel, material: Material, stage: Stage, checkpoint: Path, 
         optimizer.step()
         recent += loss.item()
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
-            _save(model, optimizer, step + 1, checkpoint)
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step + 1}
+            checkpoints.save(checkpoint, state, made_from)
             left_min = (time.monotonic() - began) / (step + 1 - done) * (len(batches) - step - 1) / 60
             seen = "".join(f", {name} {value:.4f}" for name, value in validate(model).items())
             mean = recent / ((step % CHECKPOINT_STEPS) + 1)
@@ -119,18 +131,12 @@ def _optimizer(model: TextModel, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=0.0, weight_decay=0.01)
 
 
-def _resume(model: TextModel, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
+def _resume(model: TextModel, optimizer: torch.optim.Optimizer, checkpoint: Path, made_from: str) -> int:
     """Load `checkpoint` where there is one; how many steps it holds."""
-    if not checkpoint.exists():
+    state = checkpoints.load(checkpoint, made_from)
+    if state is None:
         return 0
-    state = torch.load(checkpoint)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     print(f"going on from step {state['done']} of {checkpoint}")
     return int(state["done"])
-
-
-def _save(model: TextModel, optimizer: torch.optim.Optimizer, done: int, checkpoint: Path) -> None:
-    partial = checkpoint.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": done}, partial)
-    partial.rename(checkpoint)

@@ -90,6 +90,15 @@ def assemble(references: Sequence[str]) -> Material:
     return Material(names, tuple(to_base), to_base, tuple(parts["train"]), tuple(parts["valid"]))
 
 
+def contents(material: Material) -> list[tuple[object, ...]]:
+    """What tells one material from another: each clip's name, size in bytes, labels and part, without its sound."""
+    return [
+        (part, case.corpus, case.clip.sample.name, case.clip.path.stat().st_size, case.labels, case.clip.sample.vad)
+        for part, cases in (("train", material.train), ("valid", material.valid))
+        for case in cases
+    ]
+
+
 def targets(cases: Sequence[VoiceCase], labels: Sequence[str]) -> NDArray[np.float32]:
     """(cases, labels) of zeros, and ones for the labels that are right."""
     return np.array([[label in case.labels for label in labels] for case in cases], np.float32)

@@ -5,6 +5,7 @@ would carry it. Twenty minutes of one core, kept in `.cache/front-end`; `--resum
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.train.call_audio import degraded
-from models.train.loop import Schedule, fit
+from models.train.checkpoints import CheckpointMismatch
+from models.train.loop import Schedule, TrainingDiverged, fit
 from models.train.recipe import RecipeError
-from models.train.voice_cases import VoiceCase, assemble
+from models.train.voice_cases import VoiceCase, assemble, contents
 from models.train.voice_windows import in_speech
 from models.train.wav2vec2_compact import WaveformFrontEnd, stem
 from models.train.whisper_encoder import SAMPLES, WhisperEncoder
@@ -110,7 +112,10 @@ def main() -> None:
     torch.manual_seed(SCHEDULE.seed)
     material = assemble(CORPORA)
     task = DistilTask(WaveformFrontEnd(), WhisperEncoder.pretrained(0), material.train, material.valid)
-    fit(task, SCHEDULE, options.out, resume=options.resume)
+    try:
+        fit(task, SCHEDULE, options.out, resume=options.resume, made_from=(PER_EPOCH, DEGRADED, contents(material)))
+    except (CheckpointMismatch, TrainingDiverged) as error:
+        sys.exit(f"models.train.voice_distil: {error}")
     torch.save(task.model.state_dict(), options.out / "front-end.pt")
     print(task.validate())
 

@@ -14,7 +14,7 @@ from models.train.loop import Schedule, fit
 from models.train.losses import LossOptions, ccc_loss, class_weights, distribution_loss, draw_weights
 from models.train.recipe import Recipe
 from models.train.voice_calibration import calibrate
-from models.train.voice_cases import Material, VoiceCase, targets, weights
+from models.train.voice_cases import Material, VoiceCase, contents, targets, weights
 from models.train.voice_head import recall, shares_of
 from models.train.voice_network import Maker, VoiceEncoded, VoiceNetwork
 from models.train.voice_publish import Origin, publish_voice, voice_entry
@@ -118,7 +118,7 @@ def train_network(
     rated = any(case.clip.sample.vad is not None for case in material.train)
     model = VoiceNetwork(body, width, len(material.labels), affect=rated)
     task = VoiceTask(model, material, schedule, recipe.loss, recipe.augment)
-    fit(task, schedule, out, resume=resume)
+    fit(task, schedule, out, resume=resume, made_from=(recipe, contents(material)))
     truth, counts = targets(material.valid, material.labels), weights(material.valid)
     prior = weights(material.train) @ shares_of(targets(material.train, material.labels))
     calibration = calibrate(task.valid_logits(), truth, counts, prior / prior.sum())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel
 
 from models.evaluate.text_scores import TextOutputs
+from models.train.checkpoints import CheckpointMismatch
 from models.train.losses import LossOptions
 from models.train.recipe import RecipeError
 from models.train.text_cache import HiddenStates, hidden_states
@@ -107,15 +109,30 @@ def test_random_weights_the_loop_learns_leaves_the_lower_half_alone_and_resumes(
     frozen = model.layers[0].output.dense.weight.clone()
     states = hidden_states(model, tokenizer, TEXTS, tmp_path)
     checkpoint = tmp_path / "checkpoint.pt"
-    train(model, material(states), STAGE, checkpoint, quiet)
+    train(model, material(states), STAGE, checkpoint, quiet, made_from="a")
     with torch.no_grad():
         sentiment = model.eval().upper(*states.batch(np.array([0, 1])))[0]
     assert sentiment.argmax(1).tolist() == [2, 0]
     assert torch.equal(model.layers[0].output.dense.weight, frozen)
 
     fresh = TextModel(random_bert(), frozen_layers=1)
-    train(fresh, material(states), STAGE, checkpoint, quiet)
+    train(fresh, material(states), STAGE, checkpoint, quiet, made_from="a", resume=True)
     assert torch.equal(fresh.sentiment.weight, model.sentiment.weight), "nothing was left to do"
+
+    with pytest.raises(CheckpointMismatch, match="another recipe, corpus or starting point"):
+        train(fresh, material(states), STAGE, checkpoint, quiet, made_from="b", resume=True)
+    shorter = msgspec.structs.replace(STAGE, epochs=0.5)
+    again = TextModel(random_bert(), frozen_layers=1)
+    train(again, material(states), shorter, checkpoint, quiet, made_from="b")
+    assert not torch.equal(again.sentiment.weight, model.sentiment.weight), "without resume it begins again"
+
+
+def test_random_weights_hidden_states_of_other_weights_are_computed_again(tmp_path: Path):
+    tokenizer, model = word_tokenizer(), TextModel(random_bert(), frozen_layers=1)
+    before = hidden_states(model, tokenizer, TEXTS, tmp_path).rows
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.mul_(2)
+    assert not np.array_equal(hidden_states(model, tokenizer, TEXTS, tmp_path).rows, before)
 
 
 def test_prior_is_a_distribution_over_the_labels():

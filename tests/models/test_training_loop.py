@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.datasets.corpus import CorpusError
+from models.train.checkpoints import CheckpointMismatch, fingerprint
 from models.train.loop import Schedule, TrainingDiverged, fit, rate
 from models.train.losses import (
     LossOptions,
@@ -80,6 +82,51 @@ def test_a_resumed_training_goes_on_where_it_stopped(tmp_path: Path, average: fl
     assert (tmp_path / "parts" / "curves.png").stat().st_size > 1000
     written = json.loads((tmp_path / "parts" / "history.json").read_text())
     assert (written["schedule"]["seed"], len(written["epochs"])) == (0, 4)
+
+
+@pytest.mark.parametrize("change", ["recipe", "schedule", "start", "damage", "older version"])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, change: str) -> None:
+    schedule, checkpoint = Schedule(epochs=2, peak_rate=0.1), tmp_path / "checkpoint.pt"
+    fit(Line(), schedule, tmp_path, made_from="recipe a")
+    task, recipe = Line(), "recipe a"
+    if change == "recipe":
+        recipe = "recipe b"
+    elif change == "schedule":
+        schedule = Schedule(epochs=3, peak_rate=0.1)
+    elif change == "start":
+        torch.nn.init.zeros_(next(task.model.parameters()))
+    elif change == "damage":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    else:
+        state = torch.load(checkpoint)
+        del state["fingerprint"]
+        torch.save(state, checkpoint)
+    with pytest.raises(CheckpointMismatch, match=r"checkpoint\.pt: .*without --resume"):
+        fit(task, schedule, tmp_path, made_from=recipe, resume=True)
+    assert len(fit(task, schedule, tmp_path, made_from=recipe)) == schedule.epochs, "without resume it begins again"
+
+
+def test_fingerprints_tell_contents_apart() -> None:
+    recipe = read_recipe("face-vit", "face")
+    parts = [
+        recipe,
+        recipe.told(epochs=1),
+        np.zeros(3),
+        np.zeros(3, np.float32),
+        np.zeros((3, 1)),
+        ("a", "b"),
+        ("ab",),
+        (("a",), "b"),
+        {"a": 1},
+        {"a": 1.0},
+        {"a": "1"},
+        None,
+        torch.zeros(()),
+    ]
+    assert len({fingerprint(part) for part in parts}) == len(parts)
+    assert fingerprint({"a": 1, "b": [np.ones(2)]}) == fingerprint({"b": [np.ones(2)], "a": 1})
+    with pytest.raises(TypeError, match="no fingerprint of a object"):
+        fingerprint(object())
 
 
 def test_accumulated_gradients_make_one_step(tmp_path: Path) -> None:
