@@ -1,7 +1,7 @@
 """Whether what the models say has drifted: counts by week against a reference, kept in the state folder.
 
-Counts leave the process only in sums over several people and many outputs (`DriftOptions`), so that no number is about
-one person. A worker counts for itself; its numbers name neither rooms nor people, nor times within a week.
+Counts leave the process only in sums over several identities and many outputs (`DriftOptions`), so that no number is
+about one person; an identity counts once, however often it attaches. A worker counts for itself; its numbers name neither rooms nor people, nor times within a week.
 """
 
 import logging

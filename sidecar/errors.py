@@ -12,6 +12,7 @@
     |-- TrackUnavailable        a track cannot be read (encrypted, gone)
     |-- UnsupportedLanguage     words in a language the text model does not read
     |-- InferenceFailed         the runtime failed on a batch                 retryable
+    |-- AuditUnavailable        the audit cannot be written: nothing may be granted   exit 2
     |-- AuditBroken             an audit chain does not verify                exit 1
     `-- InvariantBroken         a bug: the program is wrong, not its input
 
@@ -84,6 +85,12 @@ class InferenceFailed(SidecarError):
     """The model runtime failed on a batch (out of memory, a lost device)."""
 
     retryable = True
+
+
+class AuditUnavailable(SidecarError):
+    """The audit cannot be written at present, so nothing may be granted."""
+
+    exit_code = 2
 
 
 class AuditBroken(SidecarError):

@@ -106,6 +106,12 @@ class Tally:
     media_from_s: float
     media_to_s: float
     count: int = 0
+    """Units (frames, chunks, segments) handed to the models, with or without a prediction."""
+
+    def take(self, media_time_s: float) -> None:
+        """Count one more unit."""
+        self.count += 1
+        self.media_to_s = max(self.media_to_s, media_time_s)
 
 
 class PipelineOptions(Options, frozen=True):
@@ -135,6 +141,7 @@ class ParticipantPipeline:
         self._smoother = Smoother(options.smoothing)
         self._episodes = Episodes(options.episodes)
         self._overloaded: set[Modality] = set()
+        self._forgotten = 0
         self._tallies: dict[Modality, Tally] = {}
         self._voice_idle = asyncio.Event()
         self._voice_idle.set()
@@ -166,10 +173,10 @@ class ParticipantPipeline:
             async with asyncio.timeout(patience_s):
                 await self._voice_idle.wait()
 
-    def reading(self, media_time_s: float) -> Reading:
-        """Fuse what is fresh at `media_time_s`, smooth it, and follow the episodes."""
+    async def reading(self, media_time_s: float) -> Reading:
+        """Fuse what is fresh at `media_time_s`, smooth it, and follow the episodes. One call at a time."""
         behaviour = self._voice.behaviour(media_time_s) if self._voice is not None else None
-        estimate = self._estimator.estimate(media_time_s, behaviour)
+        estimate = await self._estimate(media_time_s, behaviour)
         if estimate is not None:
             estimate = self._smoother.smooth(estimate)
         episodes = self._episodes.advance(media_time_s, estimate)
@@ -178,6 +185,20 @@ class ParticipantPipeline:
         words = (granular(estimate), blend(estimate))
         return Reading(estimate, label(estimate, self._options.labels), words, episodes)
 
+    async def _estimate(self, media_time_s: float, behaviour: SpeakingBehaviour | None) -> FusedEstimate | None:
+        """The fused estimate; networks run in a thread. What was forgotten meanwhile gives none."""
+        moment = self._estimator.moment(media_time_s, behaviour)
+        if moment is None:
+            return None
+        if not self._estimator.blocking:
+            return self._estimator.fuse(moment)
+        forgotten = self._forgotten
+        estimate = await asyncio.to_thread(self._estimator.fuse, moment)
+        if forgotten != self._forgotten:
+            self._estimator.clear_scores()
+            return None
+        return estimate
+
     def missing(self, modality: Modality) -> Missing | None:
         """Why a modality's newest units gave no evidence; None where they did or where none came."""
         stage = self._stage(modality)
@@ -185,8 +206,9 @@ class ParticipantPipeline:
             return Missing.NO_MODEL
         return Missing.OVERLOAD if modality in self._overloaded else stage.missing
 
-    def forget(self, modality: Modality, media_time_s: float) -> Sequence[EpisodeChange]:
+    def forget(self, modality: Modality, media_time_s: float, reason: EndReason) -> Sequence[EpisodeChange]:
         """Forget all that is known through a modality; returns the ends of the episodes that rest on it."""
+        self._forgotten += 1
         match modality:
             case Modality.FACE:
                 self._face = self._stages.face()
@@ -198,7 +220,7 @@ class ParticipantPipeline:
         self._smoother.clear()
         self._overloaded.discard(modality)
         self._tallies.pop(modality, None)
-        return self._episodes.end_resting_on(modality, EndReason.CONSENT_REVOKED, media_time_s)
+        return self._episodes.end_resting_on(modality, reason, media_time_s)
 
     def close(self, reason: EndReason, media_time_s: float) -> Sequence[EpisodeChange]:
         """The ends of all open episodes."""
@@ -215,6 +237,8 @@ class ParticipantPipeline:
         unit.permit.check()
         if stage is None:
             return
+        tally = self._tallies.setdefault(modality, Tally(stage.models, unit.media_time_s, unit.media_time_s))
+        tally.take(unit.media_time_s)  # before the models run: what they read is proven even if it comes to nothing
         try:
             prediction = await stage.observe(unit)
         except (Overloaded, InferenceFailed) as error:
@@ -226,8 +250,3 @@ class ParticipantPipeline:
             return
         self._overloaded.discard(modality)
         self._estimator.add(prediction)
-        tally = self._tallies.setdefault(
-            modality, Tally(stage.models, prediction.media_time_s, prediction.media_time_s)
-        )
-        tally.media_to_s = prediction.media_time_s
-        tally.count += 1

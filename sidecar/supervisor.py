@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sidecar.clock import Clock
@@ -65,12 +66,20 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
         return Supervised(task)
 
-    async def aclose(self) -> None:
-        """Stop all tasks and wait until they have ended. Idempotent."""
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks)
+    async def aclose(self, within_s: float | None = None) -> None:
+        """Stop all tasks and wait until they have ended. Idempotent.
+
+        `within_s`: the longest wait, seconds; a task that still runs then is counted and left.
+        """
+        for task in self._tasks:
+            task.cancel()
+        if not self._tasks:
+            return
+        _, hanging = await asyncio.wait(self._tasks, timeout=within_s)
+        for task in hanging:
+            name = task.get_name()
+            self._telemetry.dropped.labels("task", "hanging").inc()
+            log.error("task %s did not end within %g s", name, within_s or 0.0)
 
     async def _run(self, name: str, work: Work, on_failure: Callable[[Exception], None] | None) -> None:
         delay_s = _FIRST_DELAY_S
@@ -80,8 +89,9 @@ class Supervisor:
                 await work()
             except Exception as error:  # noqa: BLE001 - a supervisor outlives whatever its tasks raise
                 self._report(name, error)
-                if on_failure is not None:
-                    on_failure(error)
+                with contained(name, self._telemetry):
+                    if on_failure is not None:
+                        on_failure(error)
             else:
                 return
             if self._clock.monotonic() - started_s >= _STEADY_S:
@@ -93,6 +103,22 @@ class Supervisor:
         self._failures[name] = (type(error).__name__, self._clock.monotonic())
         self._telemetry.task_failures.labels(name).inc()
         log.error("task %s failed and is started again: %s", name, describe(error))
+
+
+@contextmanager
+def contained(name: str, telemetry: Telemetry, on_failure: Callable[[Exception], None] | None = None) -> Iterator[None]:
+    """Keep an unexpected error of one piece of work from ending its neighbours: it is counted and logged.
+
+    Errors that the sidecar raises on purpose should have been handled inside. `on_failure` is called with the error.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - one person's error must not end a room
+        telemetry.task_failures.labels(name).inc()
+        log.error("%s failed: %s", name, describe(error))
+        if on_failure is not None:
+            with contained(name, telemetry):
+                on_failure(error)
 
 
 def describe(error: BaseException) -> str:

@@ -1,9 +1,11 @@
 """Prometheus metrics: base units, `_total` counters, no label that names a person or a room."""
 
+import secrets
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -20,8 +22,8 @@ ESTIMATES: Final = "estimates"
 class Outputs:
     """What was said since the last release, and by how many people's media; see `drift.py`."""
 
-    people: set[object] = field(default_factory=set)
-    """A token each, which is nobody's name and never leaves the process."""
+    people: set[bytes] = field(default_factory=set)
+    """`Telemetry.person_token` of each."""
     counts: Tally[tuple[str, str]] = field(default_factory=Tally)
     """By model and answer."""
 
@@ -35,6 +37,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._person_key = secrets.token_bytes(32)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"sidecar_{name}", text, labels, registry=registry)
@@ -69,12 +72,20 @@ class Telemetry:
         self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
         self.lost = counter("events_lost_total", "Events dropped because the spool was full")
         self.spool_bytes = gauge("spool_bytes", "Bytes waiting in the spool")
+        self.audit_failing = gauge("audit_failing", "Audit chains that the disk refuses at present")
         self.task_failures = counter("task_failures_total", "Background tasks that failed and were restarted", "task")
         self.assignments = counter("assignments_total", "Agent protocol assignments, by outcome", "outcome")
         self.load = gauge("load_ratio", "Load reported to LiveKit, 0-1")
 
-    def count_estimate(self, person: object, said: Mapping[str, tuple[str, str]], *, abstained: bool) -> None:
-        """Count one published estimate; `said` has model and emotion by modality, `person` is any token of theirs."""
+    def person_token(self, identity: str) -> bytes:
+        """A keyed hash, the same for each attachment of an identity to any room: one person never counts as several.
+
+        The key never leaves the process, so the token names no one outside it.
+        """
+        return blake2b(identity.encode("utf-8", "surrogatepass"), key=self._person_key, digest_size=16).digest()
+
+    def count_estimate(self, person: bytes, said: Mapping[str, tuple[str, str]], *, abstained: bool) -> None:
+        """Count one published estimate; `said` has model and emotion by modality, `person` is their `person_token`."""
         self.estimates.labels(str(abstained).lower()).inc()
         self._abstained.append(abstained)
         self.low_confidence_share.set(sum(self._abstained) / len(self._abstained))

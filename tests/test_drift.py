@@ -27,10 +27,12 @@ def files(tmp_path: Path) -> DriftFiles:
     return DriftFiles(tmp_path / "state", tmp_path / "pack")
 
 
-def observe(telemetry: Telemetry, people: int, emotions: tuple[str, ...], *, abstained: bool = False) -> None:
+def observe(
+    telemetry: Telemetry, people: int, emotions: tuple[str, ...], *, abstained: bool = False, first: int = 0
+) -> None:
     """Forty seconds of each person, whose face shows the emotions in turn."""
-    for _ in range(people):
-        token = object()
+    for number in range(first, first + people):
+        token = telemetry.person_token(f"person {number}")
         for second in range(40):
             said = {"face": ("face-vit 1", emotions[second % len(emotions)])}
             telemetry.count_estimate(token, said, abstained=abstained)
@@ -47,9 +49,13 @@ def test_a_few_people_leave_no_trace(files: DriftFiles, tmp_path: Path):
     monitor.release()
     assert not list((tmp_path / "state").iterdir())
     assert gauge(telemetry) is None
-    observe(telemetry, 1, ("sadness",))
+    for _ in range(5):  # the same person, attached again and again
+        observe(telemetry, 1, ("sadness",))
     monitor.release()
-    assert files.weeks()["1970-W01"]["face"] == {"face-vit 1": {"sadness": 120}}
+    assert not list((tmp_path / "state").iterdir())
+    observe(telemetry, 1, ("sadness",), first=2)
+    monitor.release()
+    assert files.weeks()["1970-W01"]["face"] == {"face-vit 1": {"sadness": 320}}
 
 
 def test_unchanged_outputs_pass_and_changed_ones_do_not(files: DriftFiles):

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from models.datasets.calls import LABELS
 from models.datasets.corpus import CorpusError, Sample
-from sidecar.analysis import RecordingAnalysis
 from sidecar.clock import SystemClock
 from sidecar.config import Settings
 from sidecar.consent.audit import AuditChain
@@ -23,6 +23,7 @@ from sidecar.fusion.engagement_head import History
 from sidecar.fusion.late import Fusion, ProductOfExperts
 from sidecar.pipeline import HearingStage, ParticipantPipeline, SeeingStage, Stage
 from sidecar.publish.publisher import Envelope, RoomPublisher, new_epoch
+from sidecar.recordings.analysis import RecordingAnalysis
 from sidecar.sources.recording import open_recording
 from sidecar.telemetry import Telemetry
 from sidecar.types import FloatArray, TranscriptSegment
@@ -51,6 +52,8 @@ class Seconds:
 
 class Tap:
     """Scores as the rules do, and keeps each second as the head would see it."""
+
+    blocking = False
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, FloatArray, Scores]] = []
@@ -135,11 +138,12 @@ async def _analyse_all(settings: Settings, attested: Mapping[Path, str], audit: 
     ) as engines:
         for number, (path, consent) in enumerate(attested.items(), 1):
             print(f"{number}/{len(attested)} {path.name}", flush=True)
-            taps[path], epoch = Tap(), new_epoch(clock)
-            with AuditChain(audit, path.stem, epoch, clock) as chain:
+            tap, epoch = Tap(), new_epoch(clock)
+            taps[path] = tap
+            with AuditChain(audit, path.stem, epoch, clock, telemetry) as chain:
                 await RecordingAnalysis(
                     open_recording(path),
-                    pipeline=ParticipantPipeline(_Tapped(engines, taps[path]), settings.tree.pipeline),
+                    make_pipeline=partial(ParticipantPipeline, _Tapped(engines, tap), settings.tree.pipeline),
                     publisher=RoomPublisher(path.stem, epoch, "training", _Nowhere(), clock),
                     audit=chain,
                     clock=clock,

@@ -57,8 +57,9 @@ def drift(settings: Settings, *, accept: bool) -> int:
 
 def verify_audit(file: Path, head: str | None) -> int:
     """Check a hash chain."""
-    lines, found = verify_chain(file, head)
-    _print(f"{file}: {lines} lines, unbroken, head {found}")
+    lines, found, torn = verify_chain(file, head)
+    tail = "; a torn line follows, written when the process died" if torn else ""
+    _print(f"{file}: {lines} lines, unbroken, head {found}{tail}")
     return 0
 
 

@@ -10,7 +10,6 @@ from typing import IO
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
-from sidecar.analysis import Progress, RecordingAnalysis
 from sidecar.app.process import Process, make_engines
 from sidecar.config import Settings
 from sidecar.consent.audit import AuditChain
@@ -18,6 +17,7 @@ from sidecar.errors import ConfigurationError
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.json_lines import JsonLinesSink
 from sidecar.publish.publisher import RoomPublisher, new_epoch
+from sidecar.recordings.analysis import Progress, RecordingAnalysis
 from sidecar.sources.recording import open_recording
 from sidecar.timeline import Timeline
 
@@ -29,14 +29,14 @@ async def analyze(settings: Settings, file: Path, consent: str, out: Path | None
     epoch = new_epoch(process.clock)
     async with make_engines(process, shed_stale=False) as engines:
         with (
-            AuditChain(settings.state / "audit", file.stem, epoch, process.clock) as audit,
+            AuditChain(settings.state / "audit", file.stem, epoch, process.clock, process.telemetry) as audit,
             _output(out) as output,
             _progress(file.name, recording.duration_s) as progress,
         ):
             timeline = Timeline(JsonLinesSink(output))
             analysis = RecordingAnalysis(
                 recording,
-                pipeline=ParticipantPipeline(engines, settings.tree.pipeline),
+                make_pipeline=lambda: ParticipantPipeline(engines, settings.tree.pipeline),
                 publisher=RoomPublisher(file.stem, epoch, process.name, timeline, process.clock),
                 audit=audit,
                 clock=process.clock,

@@ -23,9 +23,9 @@ from sidecar.drift_files import DriftFiles
 from sidecar.engines import Engines
 from sidecar.errors import CredentialsRefused
 from sidecar.http import Check, serve_http
-from sidecar.observer import CallObserver
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.redis import RedisSink, connect
+from sidecar.room.observer import CallObserver
 from sidecar.sources.livekit import TokenMask
 from sidecar.state import StateFolder
 

@@ -5,47 +5,74 @@ hash of the line before (64 zeros for the first). People and rooms appear as ran
 it, `EPOCH.names.ndjson`, maps these to names and can be erased without breaking the chain.
 """
 
+import asyncio
 import hashlib
-import os
+import logging
 import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 import rfc8785
 
+from sidecar.channel import Channel, Overflow
 from sidecar.clock import Clock, rfc3339
-from sidecar.errors import AuditBroken, ConfigurationError
+from sidecar.errors import AuditBroken, AuditUnavailable, ConfigurationError
+from sidecar.files import AppendOnlyFile
+from sidecar.telemetry import Telemetry
 
-AuditKind = Literal["attached", "granted", "revoked", "tap_opened", "tap_closed", "inferred", "detached"]
+AuditKind = Literal["attached", "granted", "revoked", "tap_opened", "tap_closed", "inferred", "gap", "detached"]
 
 GENESIS: Final = "0" * 64
+
+_PENDING: Final = 10_000
+"""Lines that wait in memory while the disk refuses them."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One line before it has its place in the chain."""
+
+    kind: AuditKind
+    time: str
+    identity: str | None
+    fields: dict[str, Any]
 
 
 class AuditChain:
     """The chain of one room and epoch, open for appending.
 
     A line is with the system before its call returns, so that it outlives the process; a thread forces it to disk,
-    so that a slow disk does not hold up the event loop. A disk that fails is raised by the next call.
+    so that a slow disk does not hold up the event loop. While the disk refuses, lines wait in memory in their order
+    and `require` raises, so that nothing new is granted; the file always ends in a whole line.
     """
 
-    def __init__(self, folder: Path, room: str, epoch: str, clock: Clock) -> None:
-        """`folder` is `SIDECAR_STATE/audit`. Raises `OSError` when it cannot be written."""
+    def __init__(self, folder: Path, room: str, epoch: str, clock: Clock, telemetry: Telemetry) -> None:
+        """`folder` is `SIDECAR_STATE/audit`. The disk is first touched by the first line."""
         place = folder / hashlib.sha256(room.encode()).hexdigest()[:32]
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = place / f"{epoch}.jsonl"
         self._names_path = place / f"{epoch}.names.ndjson"
+        self._room = room
         self._epoch = epoch
         self._clock = clock
+        self._telemetry = telemetry
         self._count = 0
         self._head = GENESIS
+        self._room_ref = ""
         self._refs: dict[str, str] = {}
+        self._pending: Channel[_Entry] = Channel(_PENDING, Overflow.DROP_OLDEST, self._lose)
+        self._lost = 0
+        self._file: AppendOnlyFile | None = None
         self._dirty = False
+        self._failing = False
+        self._sync_error: OSError | None = None
         self._syncs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._sync: Future[None] | None = None
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._room_ref = self._name(room, "room")
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -53,89 +80,199 @@ class AuditChain:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
     @property
     def head(self) -> str:
-        """Hash of the newest line."""
+        """Hash of the newest line that was written."""
         return self._head
 
-    def record(self, kind: AuditKind, *, identity: str | None = None, **fields: Any) -> None:
-        """Append one line. `fields` are those of the interface: modality, permit, source, track_sid, ...
+    @property
+    def failing(self) -> bool:
+        """True while the disk refuses lines; nothing is granted then."""
+        return self._failing
 
-        Raises `OSError` when the disk refuses.
+    def record(self, kind: AuditKind, *, identity: str | None = None, **fields: Any) -> None:
+        """Append one line, or keep it in memory until the disk takes it. Never raises.
+
+        `fields` are those of the interface: modality, permit, source, track_sid, ...
         """
-        entry: dict[str, Any] = {
-            "n": self._count,
-            "time": rfc3339(self._clock.wall()),
-            "room_ref": self._room_ref,
-            "epoch": self._epoch,
-            "kind": kind,
-            "prev": self._head,
-            **{name: value for name, value in fields.items() if value is not None},
-        }
-        if identity is not None:
-            entry["person_ref"] = self._refs.get(identity) or self._name(identity, "person")
-        entry["hash"] = _digest(entry)
-        os.write(self._file, rfc8785.dumps(entry) + b"\n")
-        self._sync_soon()
-        self._head = entry["hash"]
-        self._count += 1
+        if self._closed:
+            self._telemetry.dropped.labels("audit", "closed").inc()
+            return
+        self._pending.put(self._entry(kind, identity, fields))
+        self.retry()
+
+    def require(self, kind: AuditKind, *, identity: str | None = None, **fields: Any) -> None:
+        """Append one line now. Raises `AuditUnavailable` where the disk refuses; then nothing of the line is kept."""
+        try:
+            self._flush()
+            self._write(self._entry(kind, identity, fields))
+        except OSError as error:
+            self._report(error)
+            raise AuditUnavailable(f"the audit cannot be written to {self.path.parent}: {error.strerror}") from error
+        self._report(None)
+
+    def retry(self) -> bool:
+        """Write what waits, if the disk takes it again; True where nothing waits any more."""
+        try:
+            self._flush()
+        except OSError as error:
+            self._report(error)
+            return False
+        self._report(None)
+        return True
 
     def close(self) -> None:
-        """Force what was written to disk. Idempotent."""
-        if self._file >= 0:
-            self._syncs.shutdown(wait=True)
-            os.fsync(self._file)
-            os.close(self._file)
-            self._file = -1
+        """Write and force to disk what is left, as far as the disk takes it. Blocking; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._syncs.shutdown(wait=True)
+        self._sync_error = None
+        try:
+            self._flush()
+            if self._file is not None:
+                self._file.sync()
+        except OSError as error:
+            self._report(error)
+        left = len(self._pending)
+        if left or self._lost:
+            self._telemetry.dropped.labels("audit", "disk").inc(left)
+            log.error("audit of epoch %s: %d lines could not be written", self._epoch, left + self._lost)
+        if self._failing:
+            self._telemetry.audit_failing.dec()
+        if self._file is not None:
+            self._file.close()
+
+    def _entry(self, kind: AuditKind, identity: str | None, fields: dict[str, Any]) -> _Entry:
+        stated = {name: value for name, value in fields.items() if value is not None}
+        return _Entry(kind, rfc3339(self._clock.wall()), identity, stated)
+
+    def _flush(self) -> None:
+        """Write all that waits, in order. Raises `OSError`."""
+        if self._sync_error is not None:
+            error, self._dirty = self._sync_error, True
+            self._sync_soon()
+            raise error
+        if self._lost:
+            self._write(self._entry("gap", None, {"count": self._lost}))
+            self._lost = 0
+        while (entry := self._pending.peek()) is not None:
+            self._write(entry)
+            self._pending.take()
+
+    def _write(self, entry: _Entry) -> None:
+        """Give one line its place in the chain. Raises `OSError`; then chain and file are as before."""
+        file = self._file or self._open()
+        line: dict[str, Any] = {
+            "n": self._count,
+            "time": entry.time,
+            "room_ref": self._room_ref,
+            "epoch": self._epoch,
+            "kind": entry.kind,
+            "prev": self._head,
+            **entry.fields,
+        }
+        if entry.identity is not None:
+            line["person_ref"] = self._refs.get(entry.identity) or self._person(entry.identity)
+        line["hash"] = _digest(line)
+        file.append(rfc8785.dumps(line) + b"\n")
+        self._head = line["hash"]
+        self._count += 1
+        self._dirty = True
+        self._sync_soon()
+
+    def _open(self) -> AppendOnlyFile:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._room_ref = self._room_ref or self._name(self._room, "room")
+        self._file = AppendOnlyFile(self.path, exclusive=True)
+        return self._file
+
+    def _person(self, identity: str) -> str:
+        self._refs[identity] = reference = self._name(identity, "person")
+        return reference
+
+    def _name(self, name: str, what: str) -> str:
+        """A new reference, written down with its name before any line uses it. Raises `OSError`."""
+        reference = secrets.token_hex(8)
+        names = AppendOnlyFile(self._names_path)
+        try:
+            names.append(msgspec.json.encode({"ref": reference, "kind": what, "name": name}) + b"\n")
+        finally:
+            names.close()
+        return reference
 
     def _sync_soon(self) -> None:
-        self._dirty = True
-        if self._sync is None or self._sync.done():
-            if self._sync is not None:
-                self._sync.result()
+        if not self._closed and (self._sync is None or self._sync.done()):
             self._sync = self._syncs.submit(self._sync_while_dirty)
 
     def _sync_while_dirty(self) -> None:
-        while self._dirty:
+        """In the chain's thread."""
+        while self._dirty and self._file is not None:
             self._dirty = False
-            os.fsync(self._file)
+            try:
+                self._file.sync()
+            except OSError as error:
+                self._sync_error = error
+                return
+            self._sync_error = None
 
-    def _name(self, name: str, what: str) -> str:
-        reference = secrets.token_hex(8)
-        if what == "person":
-            self._refs[name] = reference
-        line = msgspec.json.encode({"ref": reference, "kind": what, "name": name}) + b"\n"
-        descriptor = os.open(self._names_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-        return reference
+    def _lose(self, _entry: _Entry) -> None:
+        self._lost += 1
+        self._telemetry.dropped.labels("audit", "disk").inc()
+
+    def _report(self, error: OSError | None) -> None:
+        """Say once that the disk refuses, and once that it takes lines again."""
+        failing = error is not None
+        if failing is self._failing:
+            return
+        self._failing = failing
+        if error is not None:
+            self._telemetry.audit_failing.inc()
+            log.error("audit of epoch %s cannot be written, nothing is granted: %s", self._epoch, error.strerror)
+        else:
+            self._telemetry.audit_failing.dec()
+            log.info("audit of epoch %s is written again", self._epoch)
 
 
-def verify(path: Path, head: str | None = None) -> tuple[int, str]:
-    """Check a chain; returns its number of lines and its head.
+class VerifiedChain(NamedTuple):
+    """What a verification found."""
+
+    lines: int
+    head: str
+    torn: bool
+    """True where a fragment of a line follows the last whole one: the process died while it wrote."""
+
+
+def verify(path: Path, head: str | None = None) -> VerifiedChain:
+    """Check a chain up to its last whole line.
 
     Raises `AuditBroken`, naming the line, when a line was altered, removed or inserted, or when the chain does
     not end in `head`; `ConfigurationError` when the file cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot read the audit file {path}: {error.strerror}") from error
+    *lines, fragment = content.split(b"\n")
     previous = GENESIS
     for number, line in enumerate(lines):
         previous = _verify_line(number, line, previous)
     if head is not None and previous != head:
         raise AuditBroken(f"{path}: the chain ends in {previous}, not in the published head {head}")
-    return len(lines), previous
+    return VerifiedChain(len(lines), previous, bool(fragment))
 
 
 def _verify_line(number: int, line: bytes, previous: str) -> str:
     where = f"line {number + 1}"
     try:
         entry = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AuditBroken(f"{where} is not JSON: {error}") from error
     if not isinstance(entry, dict) or not isinstance(entry.get("hash"), str):
         raise AuditBroken(f"{where} is not an audit entry")
@@ -144,7 +281,11 @@ def _verify_line(number: int, line: bytes, previous: str) -> str:
     if entry.get("prev") != previous:
         raise AuditBroken(f"{where} does not follow the line before it")
     claimed = entry.pop("hash")
-    if _digest(entry) != claimed:
+    try:
+        digest = _digest(entry)
+    except rfc8785.CanonicalizationError as error:
+        raise AuditBroken(f"{where} is not canonical JSON: {error}") from error
+    if digest != claimed:
         raise AuditBroken(f"{where} was altered: its hash does not match its content")
     return str(claimed)
 

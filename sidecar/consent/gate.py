@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.consent.audit import AuditChain
+from sidecar.errors import AuditUnavailable
 from sidecar.telemetry import Telemetry
 from sidecar.types import Missing, Modality, Participant, ParticipantKind, Permit
 
 CONSENT_ATTRIBUTE: Final = "engagement.consent"
 CONSENT_MALFORMED: Final = "consent_malformed"
+AUDIT_UNAVAILABLE: Final = "audit_unavailable"
+"""The audit cannot be written, so that a declared consent is not granted yet; declare it again later."""
 
 _ANALYSED_KINDS: Final = frozenset({ParticipantKind.STANDARD, ParticipantKind.SIP, ParticipantKind.INGRESS})
 
@@ -44,8 +47,8 @@ def parse_consent(value: str | None) -> tuple[frozenset[Modality], bool]:
 class ConsentGate:
     """The permits of one room.
 
-    A permit is revoked before anything else happens, the proof included: a full disk may keep the gate from
-    granting (`OSError`), never from revoking.
+    A permit is revoked before anything else happens, the proof included: a full disk keeps the gate from granting
+    (reason `AUDIT_UNAVAILABLE`), never from revoking.
     """
 
     def __init__(self, audit: AuditChain, telemetry: Telemetry) -> None:
@@ -67,10 +70,8 @@ class ConsentGate:
         return self._settle(participant.identity, wanted, reason)
 
     def withdraw(self, identity: str) -> ConsentChange:
-        """Revoke all of one person's permits, as when they leave."""
-        change = self._settle(identity, frozenset(), None)
-        self._permits.pop(identity, None)
-        return change
+        """Revoke all of one person's permits, as when they leave. Never raises."""
+        return self._settle(identity, frozenset(), None)
 
     def _settle(self, identity: str, wanted: frozenset[Modality], reason: str | None) -> ConsentChange:
         held = self._permits.setdefault(identity, {})
@@ -83,10 +84,16 @@ class ConsentGate:
         granted = []
         for modality in sorted(wanted - held.keys()):
             permit = Permit(identity, modality)
-            self._audit.record("granted", identity=identity, modality=modality, permit=permit.id)
+            try:
+                self._audit.require("granted", identity=identity, modality=modality, permit=permit.id)
+            except AuditUnavailable:
+                reason = AUDIT_UNAVAILABLE
+                break
             held[modality] = permit
             granted.append(permit)
         self._count(granted, "granted", 1)
+        if not held:
+            del self._permits[identity]
         in_force = tuple(modality for modality in Modality if modality in held)
         return ConsentChange(identity, in_force, tuple(granted), revoked, reason)
 

@@ -6,7 +6,7 @@ made from labels of one's own, so none is shipped and the rules are the default.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,11 @@ FEATURES: Final = (
 class Scorer(Protocol):
     """One person's way from fused evidence to scores; called once a second, in the order of media time."""
 
+    @property
+    def blocking(self) -> bool:
+        """True where `score` runs a network."""
+        ...
+
     def score(self, second: Second) -> Scores:
         """Raises `PackError` for a trained scorer that does not fit."""
         ...
@@ -46,6 +51,8 @@ class Scorer(Protocol):
 
 class RuleScorer:
     """The cited rules, which look at one second alone."""
+
+    blocking: ClassVar[bool] = False
 
     def score(self, second: Second) -> Scores:
         return score(second)
@@ -75,6 +82,8 @@ class Card(Protocol):
 
 class EngagementHead:
     """A trained network over what is remembered of one person's last seconds."""
+
+    blocking: ClassVar[bool] = True
 
     def __init__(self, network: Network, card: Card) -> None:
         """Raises `PackError` for a head that was made for other seconds, features or labels."""

@@ -1,6 +1,7 @@
 """One participant's evidence in, one estimate a second out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from msgspec import field
 
@@ -22,6 +23,17 @@ class EstimatorOptions(Options, frozen=True):
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is fresh about one person at one second; nothing that changes it later reaches it."""
+
+    media_time_s: float
+    evidence: Mapping[Modality, Evidence]
+    cues: Mapping[str, float]
+    """The face's numbers, the brow relative to what is usual for the person."""
+    speaking: SpeakingBehaviour | None
+
+
 class Estimator:
     """Alignment, fusion, rules and abstention of one participant. Not thread-safe; no I/O."""
 
@@ -36,10 +48,6 @@ class Estimator:
         """Take in what an encoder said of one unit."""
         self._alignment.add(prediction)
 
-    def stale(self, media_time_s: float) -> frozenset[Modality]:
-        """Modalities that were heard of, but not lately."""
-        return self._alignment.stale(media_time_s)
-
     def clear(self, modality: Modality) -> None:
         """Forget all of a modality, what is usual for the person included. Idempotent."""
         self._alignment.clear(modality)
@@ -47,18 +55,36 @@ class Estimator:
         if modality is Modality.FACE:
             self._brow = Baseline(self._options.baseline)
 
-    def estimate(self, media_time_s: float, speaking: SpeakingBehaviour | None) -> FusedEstimate | None:
-        """What is known at `media_time_s`; None without fresh evidence. `speaking`: None without a voice permit."""
+    @property
+    def blocking(self) -> bool:
+        """True where `fuse` runs a network, which takes milliseconds: call it in a thread."""
+        return self._fusion.blocking or self._scorer.blocking
+
+    def clear_scores(self) -> None:
+        """Forget what the scorer remembers of the last seconds."""
+        self._scorer.clear()
+
+    def moment(self, media_time_s: float, speaking: SpeakingBehaviour | None) -> Moment | None:
+        """What is fresh at `media_time_s`; None without evidence. `speaking`: None without a voice permit."""
         evidence = self._alignment.at(media_time_s)
         if not evidence:
             return None
+        return Moment(media_time_s, evidence, self._face_cues(evidence, media_time_s), speaking)
+
+    def estimate(self, media_time_s: float, speaking: SpeakingBehaviour | None) -> FusedEstimate | None:
+        """`moment` and `fuse` in one call."""
+        moment = self.moment(media_time_s, speaking)
+        return None if moment is None else self.fuse(moment)
+
+    def fuse(self, moment: Moment) -> FusedEstimate:
+        """What the evidence of a moment says together. One call at a time."""
+        evidence, speaking = moment.evidence, moment.speaking
         fused = self._fusion.fuse(evidence)
-        cues = self._face_cues(evidence, media_time_s)
-        scores = self._scorer.score(Second(media_time_s, fused.emotions, fused.affect, cues, speaking))
+        scores = self._scorer.score(Second(moment.media_time_s, fused.emotions, fused.affect, moment.cues, speaking))
         judgement = judge(fused, evidence, scores.turned_away, self._options.abstention)
         shares = fused.shares
         return FusedEstimate(
-            media_time_s=media_time_s,
+            media_time_s=moment.media_time_s,
             emotions=fused.emotions,
             valence=fused.affect.valence,
             arousal=fused.affect.arousal,

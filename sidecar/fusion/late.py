@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
 from msgspec import Meta
@@ -57,6 +57,11 @@ class Fused:
 class Fusion(Protocol):
     """One way of making one estimate of several."""
 
+    @property
+    def blocking(self) -> bool:
+        """True where `fuse` runs a network."""
+        ...
+
     def fuse(self, evidence: Mapping[Modality, Evidence]) -> Fused:
         """Total: no evidence gives the prior."""
         ...
@@ -74,6 +79,8 @@ class ProductOfExperts:
     and several count as more than one but less than their number, because face, voice and words of one second are
     not independent.
     """
+
+    blocking: ClassVar[bool] = False
 
     def __init__(self, options: FusionOptions) -> None:
         self._options = options

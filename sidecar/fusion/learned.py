@@ -1,7 +1,7 @@
 """Late fusion by a trained network, in the place of the product of experts."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ class LearnedFusion:
     A network knows what it was trained on, whole evidence: where the total weight is below one full witness, its
     opinion is drawn towards the prior as far as the product's is.
     """
+
+    blocking: ClassVar[bool] = True
 
     def __init__(self, network: Network, product: ProductOfExperts) -> None:
         self._network = network

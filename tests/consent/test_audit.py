@@ -5,6 +5,7 @@ import pytest
 
 from sidecar.consent.audit import GENESIS, AuditChain, verify
 from sidecar.errors import AuditBroken, ConfigurationError
+from sidecar.telemetry import Telemetry
 from tests.fakes.clock import VirtualClock
 
 ROOM = "Café / 🎥 room"
@@ -12,7 +13,7 @@ ROOM = "Café / 🎥 room"
 
 @pytest.fixture
 def chain(tmp_path):
-    with AuditChain(tmp_path, ROOM, "0001-abc", VirtualClock()) as audit:
+    with AuditChain(tmp_path, ROOM, "0001-abc", VirtualClock(), Telemetry()) as audit:
         audit.record("attached")
         audit.record("granted", identity="Anna Müller", modality="face", permit="p1")
         audit.record("inferred", identity="Anna Müller", modality="face", permit="p1", count=5, media_from_s=0.2)
@@ -26,7 +27,7 @@ def test_place_and_chain(chain, tmp_path):
     assert [line["n"] for line in lines] == [0, 1, 2, 3]
     assert lines[0]["prev"] == GENESIS
     assert [line["prev"] for line in lines[1:]] == [line["hash"] for line in lines[:-1]]
-    assert verify(chain.path, chain.head) == (4, chain.head)
+    assert verify(chain.path, chain.head) == (4, chain.head, False)
 
 
 def test_the_log_names_nobody_and_the_names_lie_beside_it(chain):

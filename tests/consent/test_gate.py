@@ -10,7 +10,7 @@ from tests.fakes.clock import VirtualClock
 
 @pytest.fixture
 def gate(tmp_path):
-    with AuditChain(tmp_path, "room", "epoch", VirtualClock()) as audit:
+    with AuditChain(tmp_path, "room", "epoch", VirtualClock(), Telemetry()) as audit:
         yield ConsentGate(audit, Telemetry())
 
 

@@ -17,7 +17,7 @@ from sidecar.consent.audit import AuditChain
 from sidecar.engines import Engines
 from sidecar.pipeline import ParticipantPipeline, PipelineOptions
 from sidecar.publish.publisher import RoomPublisher
-from sidecar.session import RoomSession
+from sidecar.room.session import RoomSession
 from sidecar.telemetry import Telemetry
 from sidecar.types import (
     SAMPLE_RATE_HZ,
@@ -121,7 +121,7 @@ async def observed(folder):
     async with Engines(
         settings.models, settings.tree.engines, clock=clock, telemetry=telemetry, shed_stale=False
     ) as engines:
-        with AuditChain(folder, "churn", "e1", clock) as audit:
+        with AuditChain(folder, "churn", "e1", clock, telemetry) as audit:
             room = Room(engines, audit, clock, telemetry)
             task = asyncio.create_task(room.session.run())
             try:

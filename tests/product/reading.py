@@ -7,13 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from sidecar.analysis import RecordingAnalysis
 from sidecar.clock import SystemClock
 from sidecar.config import load_settings
 from sidecar.consent.audit import AuditChain
 from sidecar.engines import Engines
 from sidecar.pipeline import ParticipantPipeline, PipelineOptions
 from sidecar.publish.publisher import RoomPublisher
+from sidecar.recordings.analysis import RecordingAnalysis
 from sidecar.sources.recording import open_recording
 from sidecar.telemetry import Telemetry
 from sidecar.types import AudioChunk, ByteArray, FloatArray, FusedEstimate, Modality, Permit, VideoFrame
@@ -40,10 +40,10 @@ async def analyse_file(path: Path, consent: str, folder: Path) -> MemorySink:
     """All events of a recording."""
     clock, telemetry, sink = SystemClock(), Telemetry(), MemorySink()
     async with shipped_engines(telemetry) as engines:
-        with AuditChain(folder / "audit", path.stem, "e1", clock) as audit:
+        with AuditChain(folder / "audit", path.stem, "e1", clock, telemetry) as audit:
             analysis = RecordingAnalysis(
                 open_recording(path),
-                pipeline=ParticipantPipeline(engines, PipelineOptions()),
+                make_pipeline=lambda: ParticipantPipeline(engines, PipelineOptions()),
                 publisher=RoomPublisher(path.stem, "e1", "w", sink, clock),
                 audit=audit,
                 clock=clock,
@@ -69,7 +69,7 @@ async def read_person(
             await pipeline.hear(
                 AudioChunk(sound[start : start + 1600], start / 16_000, SystemClock().monotonic(), voice)
             )
-    return pipeline.reading(end_s + 0.05).estimate
+    return (await pipeline.reading(end_s + 0.05)).estimate
 
 
 def pictures_of(path: Path, count: int, *, width: int | None = None, step: int = 5) -> list[ByteArray]:

@@ -1,6 +1,5 @@
 """Opens and closes one person's taps as their permits and tracks come and go."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +8,7 @@ from typing import Final, Protocol
 
 from sidecar.consent.audit import AuditChain
 from sidecar.errors import PermitRevoked, TrackUnavailable
-from sidecar.pipeline import ParticipantPipeline
+from sidecar.supervisor import Supervised, Supervisor
 from sidecar.types import AudioChunk, CallEvent, Missing, Modality, Permit, Track, TrackSource, VideoFrame
 
 log = logging.getLogger(__name__)
@@ -20,8 +19,8 @@ class VideoTap(Protocol):
 
     def __aiter__(self) -> AsyncIterator[VideoFrame]: ...
 
-    def prefer(self, face_width_px: float) -> None:
-        """Ask for the smallest layer that shows a face, now this wide, large enough."""
+    def prefer(self, face_width_px: float | None) -> None:
+        """Ask for the smallest layer that shows a face, now this wide, large enough. None: no face is in view."""
         ...
 
 
@@ -41,6 +40,27 @@ class CallSource(Protocol):
         ...
 
 
+class Consumer(Protocol):
+    """What takes the media of the taps."""
+
+    @property
+    def face_width_px(self) -> float | None:
+        """Width of the face in the newest frame; None where none was found."""
+        ...
+
+    async def see(self, frame: VideoFrame) -> None:
+        """Raises `PermitRevoked`."""
+        ...
+
+    async def hear(self, chunk: AudioChunk) -> None:
+        """Raises `PermitRevoked`."""
+        ...
+
+    def failed(self, modality: Modality) -> None:
+        """An unexpected error ended a tap; it is opened again in a moment."""
+        ...
+
+
 _SOURCES: Final[Mapping[Modality, TrackSource]] = {
     Modality.FACE: TrackSource.CAMERA,
     Modality.VOICE: TrackSource.MICROPHONE,
@@ -51,7 +71,7 @@ _SOURCES: Final[Mapping[Modality, TrackSource]] = {
 class _Tap:
     track: Track
     permit: Permit
-    task: asyncio.Task[None]
+    task: Supervised
 
 
 class Taps:
@@ -61,37 +81,31 @@ class Taps:
         self,
         identity: str,
         call: CallSource,
-        pipeline: ParticipantPipeline,
         audit: AuditChain,
-        tasks: asyncio.TaskGroup,
+        supervisor: Supervisor,
+        tracks: Mapping[str, Track],
     ) -> None:
+        """`tracks`: the person's tracks by sid, oldest first, kept up to date by the owner, who then calls `settle`."""
         self._identity = identity
         self._call = call
-        self._pipeline = pipeline
         self._audit = audit
-        self._tasks = tasks
-        self._tracks: dict[str, Track] = {}
+        self._supervisor = supervisor
+        self._tracks = tracks
         self._open: dict[Modality, _Tap] = {}
 
-    def set_track(self, track: Track) -> None:
-        """Take note of a track or of its new state; `settle` acts on it."""
-        self._tracks[track.sid] = track
-
-    def remove_track(self, track: Track) -> None:
-        self._tracks.pop(track.sid, None)
-
-    def settle(self, permits: Mapping[Modality, Permit]) -> None:
+    def settle(self, permits: Mapping[Modality, Permit], consumer: Consumer) -> None:
         """Close the taps that may no longer run and open those that may."""
         for modality in _SOURCES:
             permit = permits.get(modality)
             track = self._usable_track(modality)
             tap = self._open.get(modality)
-            if tap and (tap.permit is not permit or track is None or tap.track.sid != track.sid or tap.task.done()):
-                tap.task.cancel()
+            if tap and (
+                tap.permit is not permit or track is None or tap.track.sid != track.sid or not tap.task.running
+            ):
+                tap.task.stop()
                 del self._open[modality]
             if permit and track and modality not in self._open:
-                task = self._tasks.create_task(self._run(modality, track, permit))
-                self._open[modality] = _Tap(track, permit, task)
+                self._open[modality] = _Tap(track, permit, self._start(modality, track, permit, consumer))
 
     def obstacle(self, modality: Modality) -> Missing | None:
         """Why no track of the person can serve a modality, or None where one does."""
@@ -107,13 +121,11 @@ class Taps:
             return Missing.UNSUPPORTED_SOURCE
         return Missing.NO_TRACK
 
-    async def aclose(self) -> None:
-        """Close all taps and wait until nothing of them runs. Idempotent."""
-        tasks = [tap.task for tap in self._open.values()]
+    def stop(self) -> None:
+        """Begin to close all taps; returns at once. The supervisor knows when they have ended. Idempotent."""
+        for tap in self._open.values():
+            tap.task.stop()
         self._open.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _usable_track(self, modality: Modality) -> Track | None:
         usable = [
@@ -123,14 +135,21 @@ class Taps:
         ]
         return usable[-1] if usable else None
 
-    async def _run(self, modality: Modality, track: Track, permit: Permit) -> None:
+    def _start(self, modality: Modality, track: Track, permit: Permit, consumer: Consumer) -> Supervised:
+        return self._supervisor.start(
+            f"tap-{modality}",
+            lambda: self._run(modality, track, permit, consumer),
+            on_failure=lambda _: consumer.failed(modality),
+        )
+
+    async def _run(self, modality: Modality, track: Track, permit: Permit, consumer: Consumer) -> None:
         proof = {"modality": modality, "permit": permit.id, "source": track.source, "track_sid": track.sid}
         self._audit.record("tap_opened", identity=self._identity, **proof)
         try:
             if modality is Modality.FACE:
-                await self._watch(track, permit)
+                await self._watch(track, permit, consumer)
             else:
-                await self._listen(track, permit)
+                await self._listen(track, permit, consumer)
         except PermitRevoked:
             log.debug("tap on %s ended: consent was revoked", track.sid)
         except TrackUnavailable as error:
@@ -138,14 +157,13 @@ class Taps:
         finally:
             self._audit.record("tap_closed", identity=self._identity, **proof)
 
-    async def _watch(self, track: Track, permit: Permit) -> None:
+    async def _watch(self, track: Track, permit: Permit, consumer: Consumer) -> None:
         async with self._call.open_video(track, permit) as frames:
             async for frame in frames:
-                await self._pipeline.see(frame)
-                if self._pipeline.face_width_px is not None:
-                    frames.prefer(self._pipeline.face_width_px)
+                await consumer.see(frame)
+                frames.prefer(consumer.face_width_px)
 
-    async def _listen(self, track: Track, permit: Permit) -> None:
+    async def _listen(self, track: Track, permit: Permit, consumer: Consumer) -> None:
         async with self._call.open_audio(track, permit) as chunks:
             async for chunk in chunks:
-                await self._pipeline.hear(chunk)
+                await consumer.hear(chunk)

@@ -7,7 +7,7 @@ import pytest
 from sidecar.consent.audit import AuditChain
 from sidecar.pipeline import ParticipantPipeline, PipelineOptions
 from sidecar.publish.publisher import RoomPublisher
-from sidecar.session import RoomSession
+from sidecar.room.session import RoomSession
 from sidecar.telemetry import Telemetry
 from sidecar.types import (
     AudioChunk,
@@ -42,7 +42,7 @@ class Room:
         self.stages = FakeStages()
         self.telemetry = Telemetry()
         self.started_s = self.clock.monotonic()
-        self.audit = AuditChain(folder, "demo", "e1", self.clock)
+        self.audit = AuditChain(folder, "demo", "e1", self.clock, self.telemetry)
         self.session = RoomSession(
             self.call,
             make_pipeline=lambda: ParticipantPipeline(self.stages, PipelineOptions()),

@@ -10,8 +10,8 @@ from sidecar.consent.audit import AuditChain
 from sidecar.dispatch.agent_protocol import Assignment
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.publisher import Envelope, EventSink, RoomPublisher, new_epoch
+from sidecar.room.session import RoomSession
 from sidecar.schema import RoomChange
-from sidecar.session import RoomSession
 from sidecar.sources.livekit.call import LiveKitCall
 from sidecar.sources.livekit.options import LiveKitOptions
 from sidecar.telemetry import Telemetry
@@ -58,23 +58,25 @@ class CallObserver:
             telemetry=self._telemetry,
             epoch_started_s=started_s,
         )
-        async with call:
-            with AuditChain(self._audit_folder, assignment.room, epoch, self._clock) as audit:
-                session = RoomSession(
-                    call,
-                    make_pipeline=self._make_pipeline,
-                    publisher=publisher,
-                    audit=audit,
-                    clock=self._clock,
-                    epoch_started_s=started_s,
-                    telemetry=self._telemetry,
-                )
-                self._publishers[epoch] = publisher
-                try:
-                    reason = await session.run()
-                finally:
-                    del self._publishers[epoch]
-                    self._gap_said_s.pop(epoch, None)
+        async with (
+            call,
+            AuditChain(self._audit_folder, assignment.room, epoch, self._clock, self._telemetry) as audit,
+        ):
+            session = RoomSession(
+                call,
+                make_pipeline=self._make_pipeline,
+                publisher=publisher,
+                audit=audit,
+                clock=self._clock,
+                epoch_started_s=started_s,
+                telemetry=self._telemetry,
+            )
+            self._publishers[epoch] = publisher
+            try:
+                reason = await session.run()
+            finally:
+                del self._publishers[epoch]
+                self._gap_said_s.pop(epoch, None)
         log.info("epoch %s ended: %s", epoch, reason)
 
     def report_loss(self, envelope: Envelope) -> None:

@@ -1,10 +1,10 @@
-"""Says in events what there is to say about one person of a room."""
+"""Publishes the events about one person of a room."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from sidecar.clock import Clock
-from sidecar.consent.gate import ConsentChange
+from sidecar.consent.gate import AUDIT_UNAVAILABLE, ConsentChange
 from sidecar.errors import PermitRevoked
 from sidecar.pipeline import Reading
 from sidecar.publish.events import episode_data, estimate_data
@@ -14,7 +14,9 @@ from sidecar.telemetry import Telemetry
 from sidecar.types import EMOTIONS, EpisodeChange, Missing, Modality
 
 _SILENT: Final = frozenset({Missing.NO_SPEECH, Missing.STALE, Missing.OVERLOAD})
-"""What is said of single estimates only: a modality stays on through it."""
+"""Reasons that appear in single estimates only: a modality stays on through them."""
+_BEFORE_CONSENT: Final = frozenset({Missing.UNSUPPORTED_SOURCE, AUDIT_UNAVAILABLE})
+"""Reasons why a declared consent does not count that are published although no consent was in force yet."""
 
 
 class PersonEvents:
@@ -28,14 +30,14 @@ class PersonEvents:
         self._consent: tuple[Modality, ...] = ()
         self._reason: str | None = None
         self._states: dict[Modality, Missing | None] = {}
-        self._token = object()
+        self._token = telemetry.person_token(identity)
         self.attached = False
         """Whether the person ever consented to anything here."""
 
     def consent(self, change: ConsentChange) -> None:
         """Publish what is in force, where that or its reason changed."""
         said_before = change.consent == self._consent and change.reason == self._reason
-        spoken_of = self.attached or change.consent or change.reason == Missing.UNSUPPORTED_SOURCE
+        spoken_of = self.attached or change.consent or change.reason in _BEFORE_CONSENT
         if said_before or not spoken_of:
             return
         attaches = bool(change.consent) and not self.attached

@@ -1,11 +1,11 @@
 import pytest
 
-from sidecar.analysis import RecordingAnalysis
 from sidecar.clock import SystemClock
 from sidecar.consent.audit import AuditChain, verify
 from sidecar.errors import ConfigurationError
 from sidecar.pipeline import ParticipantPipeline, PipelineOptions
 from sidecar.publish.publisher import RoomPublisher
+from sidecar.recordings.analysis import RecordingAnalysis
 from sidecar.sources.recording import open_recording
 from sidecar.telemetry import Telemetry
 from sidecar.timeline import Timeline
@@ -16,10 +16,10 @@ from tests.media_files import write_recording
 
 async def analyse(path, folder, consent, sink):
     clock = SystemClock()
-    with AuditChain(folder / "audit", "call", "e1", clock) as audit:
+    with AuditChain(folder / "audit", "call", "e1", clock, Telemetry()) as audit:
         analysis = RecordingAnalysis(
             open_recording(path),
-            pipeline=ParticipantPipeline(FakeStages(), PipelineOptions()),
+            make_pipeline=lambda: ParticipantPipeline(FakeStages(), PipelineOptions()),
             publisher=RoomPublisher("call", "e1", "w", sink, clock),
             audit=audit,
             clock=clock,

@@ -1,0 +1,1 @@
+"""Recordings read through the same pipeline as live rooms."""
