@@ -10,9 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel
 
 from models.evaluate.text_scores import TextOutputs
+from models.train import text
 from models.train.checkpoints import CheckpointMismatch
 from models.train.losses import LossOptions
-from models.train.recipe import RecipeError
+from models.train.recipe import Recipe, RecipeError
 from models.train.text_cache import HiddenStates, hidden_states
 from models.train.text_calibration import label_prior
 from models.train.text_cases import CORPORA, TextCases
@@ -125,6 +126,29 @@ def test_random_weights_the_loop_learns_leaves_the_lower_half_alone_and_resumes(
     again = TextModel(random_bert(), frozen_layers=1)
     train(again, material(states), shorter, checkpoint, quiet, made_from="b")
     assert not torch.equal(again.sentiment.weight, model.sentiment.weight), "without resume it begins again"
+
+
+def test_random_weights_a_changed_recipe_is_never_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def pretrained(frozen_layers: int) -> TextModel:
+        return TextModel(random_bert(), frozen_layers)
+
+    monkeypatch.setattr(text.TextModel, "pretrained", pretrained)
+    monkeypatch.setattr(text, "load_tokenizer", word_tokenizer)
+    monkeypatch.setattr(text, "assemble", lambda *_: cases())
+    monkeypatch.setattr(text, "_watch", lambda _: quiet)
+
+    def trained(rate: float, *, resume: bool) -> torch.Tensor:
+        stages = [{"name": each, "epochs": 3, "rate": rate, "repeat": {"goemotions": 1}} for each in ("a", "b")]
+        options = {"stages": stages, "frozen_layers": 1}
+        recipe = Recipe(modality="text", architecture="minilm", corpora=("goemotions",), name="tiny", options=options)
+        torch.manual_seed(0)
+        return text.train_minilm(recipe, tmp_path, resume=resume).model.sentiment.weight
+
+    first = trained(2e-4, resume=False)
+    assert torch.equal(trained(2e-4, resume=True), first)
+    with pytest.raises(CheckpointMismatch, match="without --resume"):
+        trained(5e-4, resume=True)
+    assert not torch.equal(trained(5e-4, resume=False), first)
 
 
 def test_random_weights_hidden_states_of_other_weights_are_computed_again(tmp_path: Path):
