@@ -10,6 +10,7 @@
     |-- Overloaded              the work was shed to keep latency bounded     retryable
     |-- PermitRevoked           consent ended while the work was under way
     |-- TrackUnavailable        a track cannot be read (encrypted, gone)
+    |   `-- UnsupportedCodec    it arrives, but is not decoded here
     |-- UnsupportedLanguage     words in a language the text model does not read
     |-- InferenceFailed         the runtime failed on a batch                 retryable
     |-- AuditUnavailable        the audit cannot be written: nothing may be granted   exit 2
@@ -71,6 +72,10 @@ class PermitRevoked(SidecarError):
 
 class TrackUnavailable(SidecarError):
     """A track ended or cannot be decoded."""
+
+
+class UnsupportedCodec(TrackUnavailable):
+    """A track arrives in a format that is not decoded here."""
 
 
 class UnsupportedLanguage(SidecarError):
