@@ -58,7 +58,7 @@ class SeeingStage(Stage[VideoFrame], Protocol):
 
     @property
     def face_width_px(self) -> float | None:
-        """Of the newest face; None before the first."""
+        """Of the face in the newest frame; None where none was found."""
         ...
 
 
@@ -152,7 +152,7 @@ class ParticipantPipeline:
 
     @property
     def face_width_px(self) -> float | None:
-        """Width of the newest face in its picture; None before the first."""
+        """Width of the face in the newest frame; None where none was found."""
         return self._face.face_width_px if self._face is not None else None
 
     async def hear(self, chunk: AudioChunk) -> None:

@@ -60,7 +60,7 @@ class FaceStage:
         self.models = models
         self.missing: Missing | None = None
         self.face_width_px: float | None = None
-        """Of the newest face, for the choice of the video layer."""
+        """Of the face in the newest frame, for the choice of the video layer; None where none was found."""
         self._networks = networks
         self._encoder = encoder
         self._calibration = calibration
@@ -93,6 +93,7 @@ class FaceStage:
         self._telemetry.tracked_frames.inc(after.tracked_frames - before.tracked_frames)
         self.missing = sighting.missing
         if sighting.face is None:
+            self.face_width_px = None
             return None
         self.face_width_px = sighting.face.box.width_px
         due = self._cues.eyes_due(frame.media_time_s)
