@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.addresses import check_encoding, checked_livekit_url, checked_redis_url, host_and_port
 from sidecar.dispatch.lease import LeaseOptions
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.load import LoadOptions
@@ -64,11 +65,11 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment and the file it names. Raises `ConfigurationError` naming what to change."""
     env = os.environ if environ is None else environ
-    host, port = _address(env.get("SIDECAR_HTTP") or "127.0.0.1:8080")
+    host, port = host_and_port("SIDECAR_HTTP", env.get("SIDECAR_HTTP") or "127.0.0.1:8080")
     return Settings(
         tree=_read_tree(env.get("SIDECAR_CONFIG")),
         livekit=_livekit(env),
-        redis_url=env.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
+        redis_url=checked_redis_url(env.get("REDIS_URL") or "redis://127.0.0.1:6379/0"),
         http_host=host,
         http_port=port,
         state=Path(env.get("SIDECAR_STATE") or "state"),
@@ -100,13 +101,5 @@ def _livekit(env: Mapping[str, str]) -> LiveKitServer | None:
     absent = [name for name, value in zip(names, given, strict=True) if not value]
     if absent:
         raise ConfigurationError(f"{', '.join(absent)}: not set; all of {', '.join(names)} are needed")
-    server = LiveKitServer(*given)
-    server.agent_url()  # refuses what is no address
-    return server
-
-
-def _address(value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ConfigurationError(f"SIDECAR_HTTP: {value!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
+    check_encoding(names, given)
+    return LiveKitServer(checked_livekit_url(given[0]), *given[1:])
