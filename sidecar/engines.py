@@ -1,6 +1,7 @@
 """The loaded pack: one owner per model, shared by the stages of all people in all rooms."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -104,6 +105,11 @@ class Engines:
         """The longest queue's delay over the age at which work is shed, 0-1."""
         delay_s = max((batcher.queue_delay_s for batcher in self._batchers), default=0.0)
         return min(1.0, delay_s / self._options.max_age_s)
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Error type by name of each batcher that failed within the last minute."""
+        return {name: error for batcher in self._batchers for name, error in batcher.failing.items()}
 
     def face(self) -> FaceStage | None:
         if self._face is None:

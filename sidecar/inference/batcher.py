@@ -1,20 +1,21 @@
 """One owner per model: units of all rooms queue here and go through it in batches, in its one thread."""
 
 import asyncio
-from asyncio import Future, Task, TaskGroup
-from collections import deque
+from asyncio import Future, TaskGroup
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Annotated, Self
 
 import msgspec
 
+from sidecar.channel import Channel, Overflow
 from sidecar.clock import Clock
-from sidecar.errors import InvariantBroken, Overloaded, PermitRevoked
+from sidecar.errors import InferenceFailed, InvariantBroken, Overloaded, PermitRevoked
 from sidecar.inference.collation import Arrays, Collation, Stacked
 from sidecar.inference.encoder import Model
+from sidecar.supervisor import Supervised, Supervisor
 from sidecar.telemetry import Telemetry
 from sidecar.types import Options, Permit
 
@@ -67,29 +68,33 @@ class Batcher:
         self._batch_size = telemetry.batch_size.labels(name)
         self._inference = telemetry.inference.labels(name)
         self._collation = collation or Stacked()
-        self._queue: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
+        self._queue: Channel[_Waiting] = Channel(
+            options.max_queue, Overflow.DROP_OLDEST, lambda unit: self._shed(unit, "overload")
+        )
         self._full = asyncio.Event()
-        self._finished = asyncio.Event()
-        self._closing = False
         self._last_delay_s = 0.0
         self._last_start_s = 0.0
-        self._tasks = TaskGroup()
-        self._task: Task[None] | None = None
+        self._supervisor = Supervisor(clock, telemetry)
+        self._serving: Supervised | None = None
         self._thread: ThreadPoolExecutor | None = None
 
     @property
     def queue_delay_s(self) -> float:
         """How long a unit waits for the model at present: the oldest one's wait, or the last batch's if recent."""
         now_s = self._clock.monotonic()
-        waiting_s = now_s - self._queue[0].submitted_s if self._queue else 0.0
+        oldest = self._queue.peek()
+        waiting_s = 0.0 if oldest is None else now_s - oldest.submitted_s
         recent_s = self._last_delay_s if now_s - self._last_start_s < 2.0 else 0.0
         return max(waiting_s, recent_s)
 
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Error type by task name, where the batcher's task failed within the last minute."""
+        return self._supervisor.failing
+
     async def __aenter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"model-{self._name}")
-        await self._tasks.__aenter__()
-        self._task = self._tasks.create_task(self._serve(self._thread), name=f"batcher-{self._name}")
+        thread = self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"model-{self._name}")
+        self._serving = self._supervisor.start(f"batcher-{self._name}", lambda: self._serve(thread))
         return self
 
     async def __aexit__(
@@ -98,22 +103,20 @@ class Batcher:
         try:
             if kind is None:
                 await self.aclose()
-            elif self._task is not None:
-                self._task.cancel()
-            # The group is not told of an error around it: it would wrap that into a group of its own.
-            await self._tasks.__aexit__(None, None, None)
+            self._queue.close()
+            await self._supervisor.aclose()
         finally:
-            while self._queue:
-                self._queue.popleft().future.cancel()
+            while (unit := self._queue.take()) is not None:
+                self._fail(unit)
             if self._thread is not None:
                 self._thread.shutdown(wait=True)  # at most one call long
 
     async def aclose(self) -> None:
         """Take nothing more and return once what is queued has been served. Idempotent."""
-        self._closing = True
-        self._arrived.set()
+        self._queue.close()
         self._full.set()
-        await self._finished.wait()
+        if self._serving is not None:
+            await self._serving.ended()
 
     async def infer(self, inputs: Arrays, permit: Permit, deadline_s: float | None = None) -> Arrays:
         """The model's outputs for one unit, both by name and without batch axis.
@@ -122,40 +125,34 @@ class Batcher:
         `PermitRevoked`, `InferenceFailed`, and `InvariantBroken` once closed.
         """
         permit.check()
-        if self._closing or self._thread is None:
+        if self._queue.closed or self._thread is None:
             raise InvariantBroken(f"batcher {self._name!r} is not open")
-        while len(self._queue) >= self._options.max_queue:
-            self._shed(self._queue.popleft(), "overload")
         future: Future[Arrays] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(inputs, permit, self._clock.monotonic(), deadline_s, future)
-        self._queue.append(waiting)
-        self._arrived.set()
+        self._queue.put(waiting)
         if len(self._queue) >= self._options.max_batch:
             self._full.set()
         try:
             return await future
         except asyncio.CancelledError:
-            with suppress(ValueError):  # already taken into a batch
-                self._queue.remove(waiting)
+            self._queue.remove(waiting)
             raise
 
     async def _serve(self, thread: ThreadPoolExecutor) -> None:
-        try:
-            while self._queue or not self._closing:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._queue:
-                    if self._options.max_wait_ms:
-                        await self._wait_for_more()
-                    await self._run(self._take(), thread)
-        finally:
-            self._finished.set()
+        while True:
+            await self._queue.wait()
+            if not self._queue:
+                return  # closed
+            if self._options.max_wait_ms:
+                await self._wait_for_more()
+            await self._run(self._take(), thread)
 
     async def _wait_for_more(self) -> None:
         """Until the batch is full or the oldest unit has waited long enough."""
-        waited_s = self._clock.monotonic() - self._queue[0].submitted_s
+        oldest = self._queue.peek()
+        waited_s = 0.0 if oldest is None else self._clock.monotonic() - oldest.submitted_s
         left_s = self._options.max_wait_ms / 1000 - waited_s
-        if self._closing or left_s <= 0 or len(self._queue) >= self._options.max_batch:
+        if self._queue.closed or left_s <= 0 or len(self._queue) >= self._options.max_batch:
             return
         self._full.clear()
         async with TaskGroup() as race:
@@ -168,8 +165,7 @@ class Batcher:
         """The next batch: the oldest units that still count."""
         now_s = self._clock.monotonic()
         batch: list[_Waiting] = []
-        while self._queue and len(batch) < self._options.max_batch:
-            unit = self._queue.popleft()
+        while len(batch) < self._options.max_batch and (unit := self._queue.take()) is not None:
             if unit.future.done():
                 continue
             if not unit.permit.live:
@@ -194,8 +190,8 @@ class Batcher:
             self._inference.observe(self._clock.monotonic() - start_s)
             self._deliver(batch, call)
         finally:
-            for unit in batch:  # none may wait for ever where this loop is cancelled in mid-call
-                unit.future.cancel()
+            for unit in batch:  # none may wait for ever where this task fails or is cancelled in mid-call
+                self._fail(unit)
 
     def _deliver(self, batch: list[_Waiting], call: Future[list[Arrays]]) -> None:
         error = call.exception()
@@ -218,6 +214,10 @@ class Batcher:
         if not unit.future.done():
             self._dropped.labels(self._name, reason).inc()
             unit.future.set_exception(Overloaded(f"{self._name}: shed, {reason}"))
+
+    def _fail(self, unit: _Waiting) -> None:
+        if not unit.future.done():
+            unit.future.set_exception(InferenceFailed(f"{self._name}: the batcher stopped"))
 
     def _refuse(self, unit: _Waiting) -> None:
         self._dropped.labels(self._name, "revoked").inc()

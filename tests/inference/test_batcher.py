@@ -235,7 +235,26 @@ async def test_an_error_around_it_leaves_nobody_waiting() -> None:
     with pytest.raises(KeyError):
         await fail_in_mid_call()
     await settle()
-    assert [task.cancelled() for task in tasks] == [True, True]
+    assert [type(task.exception()) for task in tasks] == [InferenceFailed, InferenceFailed]
+
+
+async def test_a_batch_that_breaks_the_batcher_fails_alone_and_the_next_is_served(monkeypatch) -> None:
+    rig = Rig(max_batch=1)
+    rig.model.open()
+    async with rig.batcher:
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.batcher, "_deliver", lambda *_: 1 / 0)
+            broken = rig.submit(0)
+            while not broken.done():
+                await settle()
+            assert isinstance(broken.exception(), InferenceFailed)
+        assert rig.batcher.failing == {"batcher-m": "ZeroDivisionError"}
+        later = rig.submit(1)
+        rig.model.open()
+        await rig.clock.advance(1)
+        while not later.done():
+            await settle()
+        assert float(later.result()["y"][0]) == 2
 
 
 async def test_before_opening() -> None:
