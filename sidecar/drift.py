@@ -1,9 +1,11 @@
 """Whether what the models say has drifted: counts by week against a reference, kept in the state folder.
 
 Counts leave the process only in sums over several identities and many outputs (`DriftOptions`), so that no number is
-about one person; an identity counts once, however often it attaches. A worker counts for itself; its numbers name neither rooms nor people, nor times within a week.
+about one person; an identity counts once, however often it attaches. A worker counts for itself; its numbers name
+neither rooms nor people, nor times within a week.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,19 +55,13 @@ class DriftMonitor:
         """Once a minute, until cancelled."""
         while True:
             await self._clock.sleep(_EVERY_S)
-            self.release()
+            await self.release()
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Keep what was counted since the last time, where it is of enough people; else it goes on waiting.
 
         A disk that is full stops no call: the sums stay in memory and are written with the next ones.
         """
-        try:
-            self._release()
-        except ConfigurationError as error:
-            log.warning("counts of outputs are not kept: %s", error)
-
-    def _release(self) -> None:
         released = [name for name, outputs in self._telemetry.outputs.items() if self._enough(*outputs.size())]
         if not released:
             return
@@ -74,10 +70,19 @@ class DriftMonitor:
             for (model, answer), count in self._telemetry.outputs.pop(name).counts.items():
                 counts = week.setdefault(name, {}).setdefault(model, {})
                 counts[answer] = counts.get(answer, 0) + count
-        self._files.save(self._weeks)
-        for verdict in judge(self._files, self._options):
+        try:
+            verdicts = await asyncio.to_thread(self._save_and_judge)
+        except ConfigurationError as error:
+            log.warning("counts of outputs are not kept: %s", error)
+            return
+        for verdict in verdicts:
             if verdict.divergence_nats is not None:
                 self._telemetry.output_drift.labels(verdict.subject).set(verdict.divergence_nats)
+
+    def _save_and_judge(self) -> "list[Verdict]":
+        """In a thread: a slow disk must not hold up the event loop."""
+        self._files.save(self._weeks)
+        return judge(self._files, self._options)
 
     def _enough(self, people: int, outputs: int) -> bool:
         return people >= self._options.least_people and outputs >= self._options.least_outputs

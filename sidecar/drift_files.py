@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from sidecar.errors import ConfigurationError
+from sidecar.files import replace_file
 
 KEPT_WEEKS: Final = 12
 
@@ -88,9 +89,7 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
 
 def _write(path: Path, content: object) -> None:
     """Whole or not at all. Raises `ConfigurationError`."""
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-        partial.replace(path)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     except OSError as error:
         raise ConfigurationError(f"SIDECAR_STATE: cannot write {path}: {error.strerror}") from error

@@ -21,10 +21,12 @@ async def serve_http(
     *,
     telemetry: Telemetry,
     checks: Callable[[], Mapping[str, Check]],
+    failing: Callable[[], Mapping[str, str]] = dict,
     webhooks: Webhooks | None = None,
 ) -> AsyncIterator[None]:
-    """Serve until the context is left. Ready is whoever has no failed check; degraded still is.
+    """Serve until the context is left. A process without a failed check is ready, a degraded one too.
 
+    `failing`: error type by name of each background task that failed lately; it makes the check `tasks` degraded.
     Raises `ConfigurationError` naming SIDECAR_HTTP where the port cannot be had.
     """
 
@@ -32,9 +34,11 @@ async def serve_http(
         return web.json_response({"healthy": True})
 
     async def readyz(_: web.Request) -> web.Response:
-        results = dict(checks())
+        down = dict(failing())
+        results = {**checks(), "tasks": "degraded" if down else "ok"}
         ready = "failed" not in results.values()
-        return web.json_response({"ready": ready, "checks": results}, status=200 if ready else 503)
+        body = {"ready": ready, "checks": results, "failing_tasks": down}
+        return web.json_response(body, status=200 if ready else 503)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(

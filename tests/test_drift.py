@@ -42,57 +42,57 @@ def gauge(telemetry: Telemetry) -> float | None:
     return telemetry.registry.get_sample_value("sidecar_output_drift_nats", {"modality": "face"})
 
 
-def test_a_few_people_leave_no_trace(files: DriftFiles, tmp_path: Path):
+async def test_a_few_people_leave_no_trace(files: DriftFiles, tmp_path: Path):
     telemetry = Telemetry()
     monitor = DriftMonitor(files, OPTIONS, VirtualClock(), telemetry)
     observe(telemetry, 2, ("sadness",))
-    monitor.release()
+    await monitor.release()
     assert not list((tmp_path / "state").iterdir())
     assert gauge(telemetry) is None
     for _ in range(5):  # the same person, attached again and again
         observe(telemetry, 1, ("sadness",))
-    monitor.release()
+    await monitor.release()
     assert not list((tmp_path / "state").iterdir())
     observe(telemetry, 1, ("sadness",), first=2)
-    monitor.release()
+    await monitor.release()
     assert files.weeks()["1970-W01"]["face"] == {"face-vit 1": {"sadness": 320}}
 
 
-def test_unchanged_outputs_pass_and_changed_ones_do_not(files: DriftFiles):
+async def test_unchanged_outputs_pass_and_changed_ones_do_not(files: DriftFiles):
     telemetry = Telemetry()
     monitor = DriftMonitor(files, OPTIONS, VirtualClock(), telemetry)
     observe(telemetry, 5, EMOTIONS)
-    monitor.release()
+    await monitor.release()
     assert [verdict.drifted for verdict in judge(files, OPTIONS)] == [False, False]
     assert gauge(telemetry) == pytest.approx(0, abs=0.01)
     observe(telemetry, 50, ("neutral", "neutral", "neutral", "sadness"))
-    monitor.release()
+    await monitor.release()
     (face,) = [verdict for verdict in judge(files, OPTIONS) if verdict.subject == "face"]
     assert face.drifted
     assert "nats from validation, limit 0.25" in face.says
     assert gauge(telemetry) == face.divergence_nats
 
 
-def test_an_accepted_week_is_the_reference_also_of_the_next_run(files: DriftFiles):
+async def test_an_accepted_week_is_the_reference_also_of_the_next_run(files: DriftFiles):
     telemetry = Telemetry()
     DriftMonitor(files, OPTIONS, VirtualClock(), telemetry)
     observe(telemetry, 5, ("neutral",))
-    DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
+    await DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
     assert files.accept() == ["face-vit 1"]
     later = VirtualClock(1000.0 + 7 * 86_400)
     monitor = DriftMonitor(files, OPTIONS, later, telemetry)
     observe(telemetry, 5, ("neutral",))
-    monitor.release()
+    await monitor.release()
     assert list(files.weeks()) == ["1970-W01", "1970-W02"]
     (face,) = [verdict for verdict in judge(files, OPTIONS) if verdict.subject == "face"]
     assert not face.drifted
     assert "from 1970-W01" in face.says
 
 
-def test_a_rising_share_of_low_confidence_is_drift(files: DriftFiles):
+async def test_a_rising_share_of_low_confidence_is_drift(files: DriftFiles):
     telemetry = Telemetry()
     observe(telemetry, 5, EMOTIONS, abstained=True)
-    DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
+    await DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
     (estimates,) = [verdict for verdict in judge(files, OPTIONS) if verdict.subject == "estimates"]
     assert estimates.drifted
     assert "100% abstained, limit 60%" in estimates.says
@@ -105,6 +105,9 @@ async def test_it_is_released_every_minute(files: DriftFiles):
     running = asyncio.create_task(DriftMonitor(files, OPTIONS, clock, telemetry).run())
     observe(telemetry, 5, EMOTIONS)
     await clock.advance(61)
+    async with asyncio.timeout(5):
+        while not files.weeks():  # written in a thread
+            await asyncio.sleep(0.005)
     running.cancel()
     assert files.weeks()["1970-W01"]["estimates"] == {"fused": {"given": 200}}
 
@@ -119,7 +122,7 @@ def test_weeks_are_iso_weeks():
     assert week_name(1_798_761_600) == "2026-W53", "the first of January 2027 is a Friday"
 
 
-def test_the_command_says_what_it_found(
+async def test_the_command_says_what_it_found(
     files: DriftFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("SIDECAR_STATE", str(tmp_path / "state"))
@@ -128,7 +131,7 @@ def test_the_command_says_what_it_found(
     assert "nothing counted" in capsys.readouterr().out
     telemetry = Telemetry()
     observe(telemetry, 5, ("neutral",))
-    DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
+    await DriftMonitor(files, OPTIONS, VirtualClock(), telemetry).release()
     assert cli.main(["models", "drift"]) == 1
     assert "drifted  1970-W01 face: 200 outputs of face-vit 1" in capsys.readouterr().out
     assert cli.main(["models", "drift", "--accept"]) == 0

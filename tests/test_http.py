@@ -1,3 +1,5 @@
+import json
+
 import aiohttp
 import pytest
 
@@ -22,6 +24,16 @@ async def test_readiness_follows_the_checks():
         assert status == 200
         assert '"redis": "degraded"' in body
         assert "sidecar_latency_seconds_bucket" in (await get(port, "/metrics"))[1]
+
+
+async def test_failing_tasks_are_named_and_degrade():
+    port, down = free_port(), {"drift": "OSError"}
+    async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=dict, failing=lambda: down):
+        status, body = await get(port, "/readyz")
+        assert status == 200
+        assert json.loads(body) == {"ready": True, "checks": {"tasks": "degraded"}, "failing_tasks": down}
+        down.clear()
+        assert json.loads((await get(port, "/readyz"))[1])["checks"] == {"tasks": "ok"}
 
 
 async def test_a_port_in_use_is_named():

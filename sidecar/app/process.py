@@ -14,6 +14,7 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.config import Settings
 from sidecar.engines import Engines
 from sidecar.publish.redis import check_credentials, connect
+from sidecar.supervisor import Supervisor
 from sidecar.telemetry import Telemetry
 
 
@@ -26,6 +27,11 @@ class Process:
     telemetry: Telemetry = field(default_factory=Telemetry)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
     """Unique among workers, also among those of one host."""
+    supervisor: Supervisor = field(init=False)
+    """Of the background tasks that serve the whole process; each component stops its own when it closes."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "supervisor", Supervisor(self.clock, self.telemetry))
 
 
 @asynccontextmanager

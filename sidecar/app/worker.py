@@ -28,6 +28,7 @@ from sidecar.publish.redis import RedisSink, connect
 from sidecar.room.observer import CallObserver
 from sidecar.sources.livekit import TokenMask
 from sidecar.state import StateFolder
+from sidecar.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ async def worker(settings: Settings) -> int:
                     settings.tree.publish,
                     clock=process.clock,
                     telemetry=process.telemetry,
+                    supervisor=process.supervisor,
                 ) as sink,
                 _watcher(process, leases) as watcher,
                 _drift_monitor(process),
@@ -60,7 +62,8 @@ async def worker(settings: Settings) -> int:
                     settings.http_host,
                     settings.http_port,
                     telemetry=process.telemetry,
-                    checks=lambda: _checks(agent, sink),
+                    checks=lambda: _checks(agent, sink, process.telemetry),
+                    failing=lambda: {**process.supervisor.failing, **engines.failing},
                     webhooks=Webhooks(server, watcher.wake, process.telemetry),
                 ):
                     await _until_drained(agent, watcher)
@@ -132,19 +135,21 @@ async def _drift_monitor(process: Process) -> AsyncIterator[None]:
     """Keep the worker's counts of outputs, also those of its last minute."""
     files = DriftFiles(process.settings.state, process.settings.models)
     monitor = DriftMonitor(files, process.settings.tree.drift, process.clock, process.telemetry)
-    running = asyncio.create_task(monitor.run())
+    running = process.supervisor.start("drift", monitor.run)
     try:
         yield
     finally:
-        running.cancel()
-        monitor.release()
+        running.stop()
+        await running.ended()
+        await monitor.release()
 
 
-def _checks(agent: AgentWorker, sink: RedisSink) -> dict[str, Check]:
+def _checks(agent: AgentWorker, sink: RedisSink, telemetry: Telemetry) -> dict[str, Check]:
     return {
         "models": "ok",
         "livekit": "ok" if agent.state is WorkerState.REGISTERED else "failed",
         "redis": "ok" if sink.connected else "degraded",
+        "audit": "degraded" if telemetry.registry.get_sample_value("sidecar_audit_failing") else "ok",
     }
 
 
