@@ -2,8 +2,8 @@
 participant aside)."""
 
 from sidecar.sources.livekit.call import LiveKitCall
-from sidecar.sources.livekit.logs import TokenMask
+from sidecar.sources.livekit.logs import TokenMask, mask_sdk_logs
 from sidecar.sources.livekit.options import LiveKitOptions
 from sidecar.sources.livekit.token import observer_token
 
-__all__ = ["LiveKitCall", "LiveKitOptions", "TokenMask", "observer_token"]
+__all__ = ["LiveKitCall", "LiveKitOptions", "TokenMask", "mask_sdk_logs", "observer_token"]

@@ -6,6 +6,8 @@ from typing import Final
 
 from livekit import rtc
 
+from sidecar.sources.livekit.backlog import Backlog
+from sidecar.sources.livekit.handlers import Handlers
 from sidecar.sources.livekit.mapping import participant_of, reason_of, track_of
 from sidecar.telemetry import Telemetry
 from sidecar.types import (
@@ -18,113 +20,156 @@ from sidecar.types import (
     TranscriptOffered,
 )
 
-_CAPACITY: Final = 4096
-_DOUBT_S: Final = 0.5
-_RETELL_S: Final = 1.0  # no tight loop with a server that refuses
+_DEPARTURE_GRACE_S: Final = 0.5
+_ANNOUNCED_AGAIN_S: Final = 1.0
 
 
 class RoomEvents:
-    """The events of one room, in order. Bounded: transcripts give way first; a room that floods the rest is ended.
+    """The events of one room. Per person they are in order; what is unread is bounded by the people there are.
 
-    When the SDK has to join anew it reports everybody as gone and then as new: who is back by the end of it never
-    left. Tracks do end and begin again, because their subscriptions did.
+    When the SDK has to join again it reports every participant as gone and then as new: those who are back by the end
+    of it never left. Their tracks do end and begin again, because the subscriptions did.
+
+    A large room is read one person at a time: who was there already is told as the reader gets to it, unless something
+    happens to them before.
     """
 
     def __init__(self, room: rtc.Room, telemetry: Telemetry) -> None:
         self._room = room
         self._telemetry = telemetry
-        self._queue: asyncio.Queue[CallEvent] = asyncio.Queue()
-        self._ended = False
+        self._backlog = Backlog(self._dropped)
+        self._unannounced: dict[str, None] = {}  # identities of people who were there already, in order
         self._reconnecting = False
-        self._perhaps_gone: set[str] = set()
-        room.on("participant_connected", self._participant)
-        room.on("participant_disconnected", self._participant_left)
-        room.on("participant_attributes_changed", self._attributes)
-        room.on("track_published", self._track)
-        room.on("track_unpublished", self._track_ended)
-        room.on("track_muted", self._track_muted)
-        room.on("track_unmuted", self._track_muted)
-        room.on("reconnecting", self._reconnects)
-        room.on("reconnected", self._reconnected)
-        room.on("disconnected", self._disconnected)
+        self._departing: dict[str, asyncio.TimerHandle] = {}
+        self._interrupted: dict[str, asyncio.TimerHandle] = {}  # by sid of the track
+        self._handlers = Handlers(
+            room,
+            {
+                "participant_connected": self._participant,
+                "participant_disconnected": self._participant_left,
+                "participant_attributes_changed": self._attributes,
+                "track_published": self._track,
+                "track_unpublished": self._track_ended,
+                "track_muted": self._track_muted,
+                "track_unmuted": self._track_muted,
+                "reconnecting": self._reconnects,
+                "reconnected": self._reconnected,
+                "disconnected": self._disconnected,
+            },
+        )
 
     def begin(self) -> None:
-        """Tell who and what is there already. Called at once after connecting, before any other event can come."""
-        for participant in self._room.remote_participants.values():
-            self._participant(participant)
-            for publication in participant.track_publications.values():
-                self._track(publication, participant)
+        """Announce who and what is there already. Called at once after connecting, before any other event can come."""
+        self._unannounced = dict.fromkeys(self._room.remote_participants)
+
+    def close(self) -> None:
+        """Take nothing more from the room. What was told before can still be read. Idempotent."""
+        self._handlers.close()
+        for timer in self._interrupted.values():
+            timer.cancel()
+        self._interrupted.clear()
+        for identity in list(self._departing):
+            self._stays(identity)
+        self._disconnected(rtc.DisconnectReason.CLIENT_INITIATED)
 
     def offer(self, transcript: TranscriptOffered) -> None:
-        """Add a transcript, unless its readers are far behind."""
-        if self._queue.qsize() < _CAPACITY // 2:
-            self._put(transcript)
-        else:
-            self._telemetry.dropped.labels("transcript", "queue_full").inc()
+        """Add a transcript."""
+        self._announce(transcript.owner_identity)
+        self._backlog.put(transcript)
 
     async def __aiter__(self) -> AsyncIterator[CallEvent]:
         while True:
-            event = await self._queue.get()
+            if not len(self._backlog) and self._unannounced:
+                self._announce(next(iter(self._unannounced)))
+            event = await self._backlog.get()
             yield event
             if isinstance(event, CallEnded):
                 return
+            await asyncio.sleep(0)  # a room of thousands must not hold up the event loop while it is read
 
     def interrupted(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Tell of a track anew in a moment, if it is still there: its taps ended, and it may be opened again."""
-        asyncio.get_running_loop().call_later(_RETELL_S, self._retell, publication)
+        """Announce a track again in a moment, if it is still there: its taps ended, and it may be opened again."""
+        if not self._backlog.ended and publication.sid not in self._interrupted:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(_ANNOUNCED_AGAIN_S, self._announce_track, publication.sid)
+            self._interrupted[publication.sid] = timer
 
-    def _retell(self, publication: rtc.RemoteTrackPublication) -> None:
+    def _dropped(self, event: CallEvent) -> None:
+        if not isinstance(event, CallEnded):
+            self._telemetry.dropped.labels("call_events", "superseded").inc()
+
+    def _announce(self, identity: str | None) -> None:
+        """Tell of a person who was there already, in their present state, before anything else about them."""
+        if identity not in self._unannounced:
+            return
+        del self._unannounced[identity]
+        participant = self._room.remote_participants.get(identity)
+        if participant is not None:
+            self._backlog.put(ParticipantChanged(participant_of(participant)))
+            for publication in participant.track_publications.values():
+                self._backlog.put(TrackChanged(track_of(publication, participant)))
+
+    def _announce_track(self, sid: str) -> None:
+        del self._interrupted[sid]
         for participant in self._room.remote_participants.values():
-            if publication.sid in participant.track_publications:
+            publication = participant.track_publications.get(sid)
+            if publication is not None:
                 self._track(publication, participant)
 
-    def _put(self, event: CallEvent) -> None:
-        if self._ended:
-            return
-        if self._queue.qsize() >= _CAPACITY:
-            self._telemetry.dropped.labels("call_events", "queue_full").inc()
-            event = CallEnded("overload")
-        self._ended = isinstance(event, CallEnded)
-        self._queue.put_nowait(event)
-
     def _participant(self, participant: rtc.RemoteParticipant) -> None:
-        self._perhaps_gone.discard(participant.identity)
-        self._put(ParticipantChanged(participant_of(participant)))
+        self._stays(participant.identity)
+        if participant.identity in self._unannounced:
+            self._announce(participant.identity)
+        else:
+            self._backlog.put(ParticipantChanged(participant_of(participant)))
 
     def _participant_left(self, participant: rtc.RemoteParticipant) -> None:
+        identity = participant.identity
         if participant.disconnect_reason:
-            self._put(ParticipantLeft(participant.identity))
-        else:  # without a reason from the server: perhaps the SDK is about to join anew, which it tells afterwards
-            self._perhaps_gone.add(participant.identity)
-            asyncio.get_running_loop().call_later(_DOUBT_S, self._settle_departures)
+            self._depart(identity)
+        else:  # without a reason from the server: perhaps the SDK is about to join again, which it tells afterwards
+            self._stays(identity)
+            loop = asyncio.get_running_loop()
+            self._departing[identity] = loop.call_later(_DEPARTURE_GRACE_S, self._settle_departure, identity)
+
+    def _stays(self, identity: str) -> None:
+        timer = self._departing.pop(identity, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _depart(self, identity: str) -> None:
+        self._unannounced.pop(identity, None)
+        self._backlog.put(ParticipantLeft(identity))
+
+    def _settle_departure(self, identity: str) -> None:
+        if not self._reconnecting and self._departing.pop(identity, None) is not None:
+            self._depart(identity)
 
     def _reconnects(self) -> None:
         self._reconnecting = True
 
     def _reconnected(self) -> None:
         self._reconnecting = False
-        self._settle_departures()
-
-    def _settle_departures(self) -> None:
-        if self._reconnecting:
-            return
-        for identity in self._perhaps_gone:
-            self._put(ParticipantLeft(identity))
-        self._perhaps_gone.clear()
+        for identity in list(self._departing):
+            self._stays(identity)
+            self._depart(identity)
 
     def _attributes(self, _changed: Mapping[str, str], participant: rtc.Participant) -> None:
         if isinstance(participant, rtc.RemoteParticipant):
             self._participant(participant)
 
-    def _track(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
-        self._put(TrackChanged(track_of(publication, participant)))
+    def _track(self, publication: rtc.TrackPublication, participant: rtc.RemoteParticipant) -> None:
+        self._announce(participant.identity)
+        self._backlog.put(TrackChanged(track_of(publication, participant)))
 
     def _track_ended(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
-        self._put(TrackEnded(track_of(publication, participant)))
+        self._announce(participant.identity)
+        self._backlog.put(TrackEnded(track_of(publication, participant)))
 
     def _track_muted(self, participant: rtc.Participant, publication: rtc.TrackPublication) -> None:
         if isinstance(participant, rtc.RemoteParticipant):
-            self._put(TrackChanged(track_of(publication, participant)))
+            self._track(publication, participant)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
-        self._put(CallEnded(reason_of(reason)))
+        self._unannounced.clear()
+        self._backlog.put(CallEnded(reason_of(reason)))

@@ -1,4 +1,4 @@
-"""Media time of what LiveKit delivers: seconds since the epoch began, one origin for everybody."""
+"""Media time of what LiveKit delivers: seconds since the epoch began, one origin for all people."""
 
 from typing import Final
 
@@ -9,6 +9,14 @@ DRIFT_S: Final = 0.2
 
 _GAP_S: Final = 1.0
 _LATE_CHUNKS: Final = 5
+_OTHER_CLOCK_S: Final = 5.0
+
+
+def shown_s(timestamp_us: int, arrived_s: float) -> float:
+    """Monotonic time of a frame, from the SDK's stamp: on the same clock, the moment at which the frame is due for
+    display, up to 10 ms ahead. A stamp far from the arrival is not on this clock, and the arrival counts."""
+    stamp_s = timestamp_us / 1e6
+    return min(stamp_s, arrived_s) if abs(arrived_s - stamp_s) < _OTHER_CLOCK_S else arrived_s
 
 
 class AudioTimeline:
@@ -54,9 +62,15 @@ class FrameRate:
         self._due_s = float("-inf")
 
     def takes(self, time_s: float) -> bool:
-        """True for a frame at `time_s` that is due; frames a little early count, as cameras are not exact."""
-        if time_s < self._due_s - 0.1 * self._period_s:
+        """True for a frame at `time_s` that is due; frames a little early count, as cameras are not exact.
+
+        No frame is due later than a period after the last one, so a time long before that means that the clock of the
+        frames went back: it counts from there.
+        """
+        early_s = self._due_s - time_s
+        if 0.1 * self._period_s < early_s < self._period_s + _GAP_S:
             return False
         on_schedule_s = self._due_s + self._period_s
-        self._due_s = on_schedule_s if on_schedule_s > time_s else time_s + self._period_s
+        on_time = time_s < on_schedule_s < time_s + 2 * self._period_s
+        self._due_s = on_schedule_s if on_time else time_s + self._period_s
         return True

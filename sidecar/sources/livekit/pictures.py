@@ -1,16 +1,22 @@
 """LiveKit's video frames as upright RGB arrays."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from livekit import rtc
 
+from sidecar.errors import TrackUnavailable
 from sidecar.types import ByteArray
 
 LARGEST_PX: Final = 1280
 """Longer side above which every n-th pixel is taken: a face large enough for the encoder stays so, and the
-conversion of a 4K frame (a camera without simulcast) would hold up all rooms."""
+conversion of a 4K frame (a camera without simulcast) is bounded."""
+
+_AT_ONCE_PIXELS: Final = 320 * 240
+"""A frame of the lowest layer is converted in 0.1 to 0.4 ms, about what handing it to a thread costs. Larger ones take
+up to 8 ms (1280x720, turned) and would hold up all rooms."""
 
 _QUARTER_TURNS: Final[Mapping[int, int]] = {
     rtc.VideoRotation.VIDEO_ROTATION_90: 1,
@@ -19,11 +25,25 @@ _QUARTER_TURNS: Final[Mapping[int, int]] = {
 }
 
 
+async def converted(frame: rtc.VideoFrame, rotation: int) -> ByteArray:
+    """As `upright_rgb`, without holding up the event loop."""
+    if frame.width * frame.height <= _AT_ONCE_PIXELS:
+        return upright_rgb(frame, rotation)
+    return await asyncio.to_thread(upright_rgb, frame, rotation)
+
+
 def upright_rgb(frame: rtc.VideoFrame, rotation: int) -> ByteArray:
-    """The picture as (height, width, 3) uint8, turned clockwise by the rotation its sender declared."""
-    small = _thinned(frame) if max(frame.width, frame.height) > LARGEST_PX else frame
-    converted = small.convert(rtc.VideoBufferType.RGB24)
-    rgb = np.frombuffer(converted.data, np.uint8).reshape(converted.height, converted.width, 3)
+    """The picture as (height, width, 3) uint8, turned clockwise by the rotation its sender declared.
+
+    Raises `TrackUnavailable` where the frame cannot be converted.
+    """
+    try:
+        small = _thinned(frame) if max(frame.width, frame.height) > LARGEST_PX else frame
+        rgb24 = small.convert(rtc.VideoBufferType.RGB24)
+        rgb = np.frombuffer(rgb24.data, np.uint8).reshape(rgb24.height, rgb24.width, 3)
+    except Exception as error:  # the SDK raises nothing narrower for what it cannot convert
+        size = f"{frame.width}x{frame.height}"
+        raise TrackUnavailable(f"a {size} frame cannot be converted: {type(error).__name__}") from error
     turns = _QUARTER_TURNS.get(rotation, 0)
     return np.ascontiguousarray(np.rot90(rgb, -turns)) if turns else rgb
 
