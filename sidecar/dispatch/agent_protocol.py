@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -17,13 +17,15 @@ from livekit.protocol import agent, models
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from sidecar.dispatch.livekit_server import OBSERVER_IDENTITY, LiveKitServer
+from sidecar.dispatch.livekit_server import OBSERVER_IDENTITY, WEBSOCKET_SCHEMES, LiveKitServer, is_refusal
 from sidecar.errors import ConfigurationError, CredentialsRefused, Unavailable
 from sidecar.types import Options
 
-_OPEN_TIMEOUT_S = 10.0
-_KEEPALIVE_S = 10.0
-_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_OPEN_TIMEOUT_S: Final = 10.0
+_SEND_TIMEOUT_S: Final = 5.0
+_KEEPALIVE_S: Final = 10.0
+_UNREADABLE_MOST: Final = 20
+"""After so many unreadable messages in a row the other end is not taken for LiveKit."""
 
 
 class RegistrationOptions(Options, frozen=True):
@@ -53,6 +55,15 @@ class Assignment:
     token: str = field(repr=False)
     """Lets its bearer join the room as the hidden observer; valid for one hour."""
 
+    @property
+    def usable(self) -> bool:
+        """It names a room, a token and an address that could be joined."""
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            return False
+        return bool(self.room and self.token and parts.netloc) and parts.scheme in WEBSOCKET_SCHEMES
+
 
 @dataclass(frozen=True, slots=True)
 class Termination:
@@ -61,7 +72,12 @@ class Termination:
     job_id: str
 
 
-ServerNotice = Offer | Assignment | Termination
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that is not the protocol's. It was skipped: what it wanted is unknown, the rest is not affected."""
+
+
+ServerNotice = Offer | Assignment | Termination | Unreadable
 
 
 class Answer(Enum):
@@ -92,11 +108,15 @@ class AgentConnection:
     def __init__(self, socket: ClientConnection, server: LiveKitServer) -> None:
         self._socket = socket
         self._server = server
+        self._unreadable = 0
 
     async def receive(self) -> ServerNotice:
-        """The next notice. Raises `Unavailable` when the connection ends."""
+        """The next notice. Raises `Unavailable` when the connection ends or carries something else."""
         while True:
-            notice = _notice(await self._read(), self._server)
+            message = await self._read()
+            if message is None:
+                return Unreadable()
+            notice = _notice(message, self._server)
             if notice is not None:
                 return notice
 
@@ -145,22 +165,39 @@ class AgentConnection:
         )
         await self._send(agent.WorkerMessage(register=request))
         message = await self._read()
-        while message.WhichOneof("message") != "register":
+        while message is None or message.WhichOneof("message") != "register":
             message = await self._read()
         return message.register.worker_id
 
     async def _send(self, message: agent.WorkerMessage) -> None:
         try:
-            await self._socket.send(message.SerializeToString())
-        except ConnectionClosed as error:
+            async with asyncio.timeout(_SEND_TIMEOUT_S):  # a peer that reads nothing must not hold up a drain
+                await self._socket.send(message.SerializeToString())
+        except (ConnectionClosed, TimeoutError) as error:
             raise _gone(self._server, error) from error
 
-    async def _read(self) -> agent.ServerMessage:
+    async def _read(self) -> agent.ServerMessage | None:
+        """The next message; None for one that is not the protocol's."""
         try:
             payload = await self._socket.recv(decode=False)
-            return agent.ServerMessage.FromString(payload)
-        except (ConnectionClosed, DecodeError) as error:
+        except ConnectionClosed as error:
             raise _gone(self._server, error) from error
+        try:
+            message = agent.ServerMessage.FromString(payload)
+        except DecodeError as error:
+            self._unreadable += 1
+            if self._unreadable >= _UNREADABLE_MOST:
+                raise _gone(self._server, error) from error
+            return None
+        self._unreadable = 0
+        return message
+
+
+class _Connect(connect):
+    """A websocket that follows no redirect: nothing is sent to an address that is not in the configuration."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 @asynccontextmanager
@@ -172,7 +209,7 @@ async def registered(
     Raises `CredentialsRefused`, `ConfigurationError` (no such address) or `Unavailable`.
     """
     try:
-        socket = await connect(
+        socket = await _Connect(
             server.agent_url(),
             additional_headers={"Authorization": f"Bearer {server.agent_token()}"},
             open_timeout=_OPEN_TIMEOUT_S,
@@ -182,12 +219,13 @@ async def registered(
             proxy=None,  # nothing is sent to an address that is not in the configuration
         )
     except InvalidStatus as error:
-        if error.response.status_code in _REFUSED:
+        kinds = error.response.headers.get_all("Content-Type")
+        if is_refusal(error.response.status_code, kinds[0] if kinds else ""):
             raise CredentialsRefused(f"LiveKit at {server.url} refused the API key") from error
         raise _gone(server, error) from error
     except InvalidURI as error:
-        raise ConfigurationError(f"LIVEKIT_URL is no address of a LiveKit server: {server.url!r}") from error
-    except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
+        raise ConfigurationError("LIVEKIT_URL is not the address of a LiveKit server") from error
+    except (InvalidHandshake, OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: a name without DNS
         raise _gone(server, error) from error
     async with socket:
         connection = AgentConnection(socket, server)
@@ -203,7 +241,7 @@ def _notice(message: agent.ServerMessage, server: LiveKitServer) -> ServerNotice
     match message.WhichOneof("message"):
         case "availability":
             job = message.availability.job
-            return Offer(job.id, job.room.name)
+            return Offer(job.id, job.room.name) if job.id and job.room.name else Unreadable()
         case "assignment":
             assignment = message.assignment
             # The open-source server leaves the address empty: it means itself.
@@ -217,4 +255,12 @@ def _notice(message: agent.ServerMessage, server: LiveKitServer) -> ServerNotice
 
 
 def _gone(server: LiveKitServer, error: Exception) -> Unavailable:
-    return Unavailable(f"LiveKit at {server.url} cannot be reached: {error or type(error).__name__}")
+    """What the other end wrote is left out: it may be anything, also a room's name."""
+    cause = type(error).__name__
+    if isinstance(error, InvalidStatus):
+        cause = f"status {error.response.status_code}"
+    elif isinstance(error, ConnectionClosed) and error.rcvd is not None:
+        cause = f"closed with {error.rcvd.code}"
+    elif isinstance(error, DecodeError):
+        cause = "its messages are not LiveKit's"
+    return Unavailable(f"LiveKit at {server.url} cannot be reached: {cause}")

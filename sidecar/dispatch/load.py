@@ -77,7 +77,10 @@ class ProcessResources:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if limit == resource.RLIM_INFINITY or not descriptors.is_dir():
             return 0.0
-        return _share(sum(1 for _ in descriptors.iterdir()), limit)
+        try:
+            return _share(sum(1 for _ in descriptors.iterdir()), limit)
+        except OSError:  # to list them takes one more, and none is left
+            return 1.0
 
     def _read(self, name: str) -> str:
         """A file of this process's own cgroup, or of the root that a container sees."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from sidecar.clock import Clock
 from sidecar.dispatch.agent_protocol import Assignment
 from sidecar.dispatch.lease import LeaseOptions, LeaseStore, room_key
-from sidecar.errors import Unavailable
+from sidecar.errors import CredentialsRefused, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -48,23 +48,28 @@ class LeasedObserver:
             await self._release(assignment.room)
 
     async def _keep(self, room: str) -> None:
-        """Renew the lease until another holds it. Redis away is no reason to leave a room."""
+        """Renew the lease until another holds it.
+
+        Redis that is away or refuses (a changed ACL, a full memory) is no reason to leave a room: the lease only shows
+        that this worker is alive.
+        """
         away = False
         while True:
             try:
                 holder = await self._leases.claim(room_key(room), self._worker_id, self._options.ttl_s)
-            except Unavailable as error:
+            except (Unavailable, CredentialsRefused) as error:
+                # Logged once, not at each try.
                 _log.log(logging.DEBUG if away else logging.WARNING, "lease of a room not renewed: %s", error)
                 away = True
             else:
                 away = False
                 if holder != self._worker_id:
-                    _log.warning("leaving room %r: worker %s observes it", room, holder)
+                    _log.warning("leaving a room: worker %s observes it", holder)
                     return
             await self._clock.sleep(self._options.renew_s)
 
     async def _release(self, room: str) -> None:
         try:
             await self._leases.release(room_key(room), self._worker_id)
-        except Unavailable as error:
+        except (Unavailable, CredentialsRefused) as error:
             _log.warning("lease of a room not released, it ends by itself: %s", error)

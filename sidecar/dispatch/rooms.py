@@ -7,6 +7,7 @@ from livekit import api
 from livekit.protocol import models
 
 from sidecar.dispatch.livekit_server import OBSERVER_IDENTITY, LiveKitServer, RoomGone, api_errors
+from sidecar.errors import Unavailable
 
 _PEOPLE: Final = (models.ParticipantInfo.STANDARD, models.ParticipantInfo.SIP, models.ParticipantInfo.INGRESS)
 
@@ -62,7 +63,7 @@ class RoomService(Protocol):
 
 
 class LiveKitRooms:
-    """`RoomService` on the server's API. The client belongs to the caller, who closes it."""
+    """`RoomService` on the server's API. The client belongs to the caller, who makes it with `livekit_api`."""
 
     def __init__(self, client: api.LiveKitAPI, server: LiveKitServer, agent_name: str) -> None:
         self._client = client
@@ -72,7 +73,7 @@ class LiveKitRooms:
     async def rooms(self) -> list[str]:
         async with api_errors(self._server):
             listing = await self._client.room.list_rooms(api.ListRoomsRequest())
-        return [room.name for room in listing.rooms]
+        return [room.name for room in listing.rooms if room.name]
 
     async def attendance(self, room: str) -> Attendance:
         try:
@@ -89,12 +90,15 @@ class LiveKitRooms:
         async with api_errors(self._server):
             listing = await self._client.agent_dispatch.list_dispatch(room)
         # Each room also lists a default dispatch with an empty agent name: not ours.
-        return [_dispatch(each) for each in listing if each.agent_name == self._agent_name]
+        return [_dispatch(each) for each in listing if each.agent_name == self._agent_name and each.id]
 
     async def create_dispatch(self, room: str) -> Dispatch:
         request = api.CreateAgentDispatchRequest(agent_name=self._agent_name, room=room)
         async with api_errors(self._server):
-            return _dispatch(await self._client.agent_dispatch.create_dispatch(request))
+            made = await self._client.agent_dispatch.create_dispatch(request)
+        if not made.id:
+            raise Unavailable(f"LiveKit at {self._server.url} answered without a dispatch")
+        return _dispatch(made)
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> None:
         async with api_errors(self._server):

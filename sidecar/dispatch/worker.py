@@ -1,16 +1,20 @@
-"""The worker's part in LiveKit's scheduling: report load, take rooms, give them back."""
+"""The worker's part in LiveKit's scheduling: report load, take rooms, give them back.
+
+Only `CredentialsRefused` at a registration ends the run. Whatever else goes wrong with a message, a connection or a
+room is logged, and the connection is made again where it was the cause.
+"""
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from sidecar.clock import Clock
+from sidecar.dispatch.accepted import AcceptedRooms
 from sidecar.dispatch.agent_protocol import (
     AgentConnection,
     Answer,
@@ -18,17 +22,24 @@ from sidecar.dispatch.agent_protocol import (
     Offer,
     RegistrationOptions,
     Termination,
+    Unreadable,
     WorkerStatus,
     registered,
 )
+from sidecar.dispatch.containment import contained, leaves
 from sidecar.dispatch.lease import LeaseStore, room_key
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.observation import RoomObserver
+from sidecar.dispatch.observations import Observations
 from sidecar.errors import CredentialsRefused, Unavailable
+from sidecar.supervisor import describe
 from sidecar.telemetry import Telemetry
 from sidecar.types import Options
 
 _log = logging.getLogger(__name__)
+
+_LEASE_WITHIN_S: Final = 0.5
+"""A slow Redis must not use up the 10 s in which the server wants an answer to each of several offers."""
 
 
 class WorkerOptions(Options, frozen=True):
@@ -40,7 +51,10 @@ class WorkerOptions(Options, frozen=True):
     full_load: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.7
     """Load from which on no more rooms are taken; the server's own limit is 0.7."""
     room_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
-    """Load that a room counts at least, so that rooms made at once spread before their cost can be measured."""
+    """Load that a room counts at least, so that rooms made at once spread before their cost can be measured. A room
+    that was accepted and has not started counts this much on top of the measured load."""
+    assignment_wait_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    """Time after which an accepted room that was not assigned no longer counts: another worker has it."""
     reconnect_min_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.5
     reconnect_max_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 10.0
     termination_grace_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 1.0
@@ -56,12 +70,6 @@ class WorkerState(Enum):
     REGISTERED = "registered"
     DRAINING = "draining"
     STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class _Observation:
-    job_id: str
-    task: asyncio.Task[None]
 
 
 class AgentWorker:
@@ -84,7 +92,6 @@ class AgentWorker:
         telemetry: Telemetry,
     ) -> None:
         self._server = server
-        self._observer = observer
         self._leases = leases
         self._worker_id = worker_id
         self._version = version
@@ -92,7 +99,10 @@ class AgentWorker:
         self._options = options
         self._clock = clock
         self._telemetry = telemetry
-        self._observations: dict[str, _Observation] = {}
+        self._observations = Observations(
+            observer, telemetry, termination_grace_s=options.termination_grace_s, drain_s=options.drain_s
+        )
+        self._accepted = AcceptedRooms(options.assignment_wait_s, clock)
         self._connection: AgentConnection | None = None
         self._serving: asyncio.Task[None] | None = None
         self._refusal: CredentialsRefused | None = None
@@ -106,7 +116,7 @@ class AgentWorker:
     @property
     def rooms(self) -> tuple[str, ...]:
         """Rooms observed now."""
-        return tuple(self._observations)
+        return self._observations.rooms
 
     async def first_registration(self) -> None:
         """Wait for it: what is dispatched before finds no worker and is tried again only seconds later."""
@@ -131,41 +141,49 @@ class AgentWorker:
         """Take nothing more, leave every room cleanly, and let `run` return."""
         self._state = WorkerState.DRAINING
         await self._report()
-        await self._leave_all()
+        await self._observations.leave_all()
         if self._serving is not None:
             self._serving.cancel()
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
+        """Register again and again; `group` gets the observations, which outlive a connection."""
         delay_s = self._options.reconnect_min_s
         while True:
-            try:
-                async with registered(self._server, self._options.registration, self._version) as connection:
-                    delay_s = self._options.reconnect_min_s
-                    await self._attend(connection, group)
-            except* Unavailable as gone:
-                _log.warning("not registered, trying again: %s", _reason(gone))
-            except* CredentialsRefused as refused:
-                self._refusal = _first(refused)
-                await self._leave_all()
+            began_s = self._clock.monotonic()
+            failure = await contained(lambda: self._connect(group))
+            causes = [] if failure is None else leaves(failure)
+            self._refusal = next((each for each in causes if isinstance(each, CredentialsRefused)), None)
             if self._refusal is not None:
+                await self._observations.leave_all()
                 return
+            expected = all(isinstance(each, Unavailable) for each in causes)
+            _log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "not registered, trying again: %s",
+                "; ".join(map(describe, causes)) or "the connection ended",
+            )
+            # A server that takes each registration and drops it at once is not asked ever faster.
+            if self._clock.monotonic() - began_s > self._options.reconnect_max_s:
+                delay_s = self._options.reconnect_min_s
             await self._clock.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a herd, guards nothing
             delay_s = min(2 * delay_s, self._options.reconnect_max_s)
 
-    async def _attend(self, connection: AgentConnection, group: asyncio.TaskGroup) -> None:
-        self._connection = connection
-        if self._state is WorkerState.CONNECTING:
-            self._state = WorkerState.REGISTERED
-            self._was_registered.set()
-        _log.info("registered with %s as %s", self._server.url, self._options.registration.agent_name)
-        try:
-            async with asyncio.TaskGroup() as duties:
-                duties.create_task(self._report_regularly(connection))
-                duties.create_task(self._listen(connection, group))
-        finally:
-            self._connection = None
-            if self._state is WorkerState.REGISTERED:
-                self._state = WorkerState.CONNECTING
+    async def _connect(self, group: asyncio.TaskGroup) -> None:
+        async with registered(self._server, self._options.registration, self._version) as connection:
+            self._connection = connection
+            if self._state is WorkerState.CONNECTING:
+                self._state = WorkerState.REGISTERED
+                self._was_registered.set()
+            _log.info("registered with %s as %s", self._server.url, self._options.registration.agent_name)
+            try:
+                async with asyncio.TaskGroup() as duties:
+                    duties.create_task(self._report_regularly(connection))
+                    duties.create_task(self._listen(connection, group))
+            finally:
+                self._connection = None
+                self._accepted.clear()
+                if self._state is WorkerState.REGISTERED:
+                    self._state = WorkerState.CONNECTING
 
     async def _report_regularly(self, connection: AgentConnection) -> None:
         pinged_s = self._clock.monotonic()
@@ -181,52 +199,57 @@ class AgentWorker:
             notice = await connection.receive()
             match notice:
                 case Offer():
-                    await connection.answer(notice, await self._consider(notice))
+                    answer = await self._consider(notice)
+                    await connection.answer(notice, answer)
+                    if answer is Answer.ACCEPT:  # at once: the next room is dealt by it
+                        await connection.report(self._status())
                 case Assignment():
-                    if self._begin(notice, group):
-                        await connection.job_running(notice.job_id)
-                    await connection.report(self._status())  # at once: the next room is dealt by it
+                    await self._begin(notice, connection, group)
+                    await connection.report(self._status())
                 case Termination():
-                    group.create_task(self._end(notice.job_id))
+                    self._observations.terminate(notice.job_id, group)
+                case Unreadable():
+                    self._telemetry.dropped.labels("agent_protocol", "unreadable").inc()
+                    _log.warning("a message of the server was skipped: it cannot be read")
 
     async def _consider(self, offer: Offer) -> Answer:
         """Whether to take a room. Redis away does not keep a worker from taking it."""
-        if offer.room in self._observations:
+        if offer.room in self._observations.rooms:
             return self._counted("already_observed", Answer.DONE_HERE)
         if self._state is WorkerState.DRAINING:
             return self._counted("refused_draining", Answer.REFUSE)
-        if self._load() >= self._options.full_load:
-            return self._counted("refused_load", Answer.REFUSE)
-        try:
-            [holder] = await self._leases.holders([room_key(offer.room)])
-        except Unavailable:
-            holder = None
-        if holder not in (None, self._worker_id):
-            return self._counted("refused_held", Answer.REFUSE)
+        if offer.room not in self._accepted:  # a room that is offered twice counts once
+            if self._expected_load() >= self._options.full_load:
+                return self._counted("refused_load", Answer.REFUSE)
+            if await self._holder(offer.room) not in (None, self._worker_id):
+                return self._counted("refused_held", Answer.REFUSE)
+        self._accepted.add(offer.room)
         return self._counted("accepted", Answer.ACCEPT)
 
-    def _begin(self, assignment: Assignment, group: asyncio.TaskGroup) -> bool:
-        if assignment.room in self._observations or self._state is WorkerState.DRAINING:
-            return False
-        task = group.create_task(self._observe(assignment))
-        self._observations[assignment.room] = _Observation(assignment.job_id, task)
-        self._telemetry.rooms.set(len(self._observations))
-        return True
-
-    async def _observe(self, assignment: Assignment) -> None:
-        """Run one observation. Whatever it fails of is logged and stops no other room."""
-        error: str | None = None
+    async def _holder(self, room: str) -> str | None:
+        """The worker that observes a room; None if there is none or Redis does not say."""
         try:
-            # gather hands the failure back as a value: of any kind, without a blanket except.
-            [outcome] = await asyncio.gather(self._observer.observe(assignment), return_exceptions=True)
-            if isinstance(outcome, Exception):
-                error = _reason(outcome)
-                _log.error("observation of room %r failed: %s", assignment.room, error, exc_info=outcome)
-        finally:
-            del self._observations[assignment.room]
-            self._telemetry.rooms.set(len(self._observations))
-            self._telemetry.assignments.labels("ended" if error is None else "failed").inc()
-            await self._tell_ended(assignment.job_id, error)
+            async with asyncio.timeout(_LEASE_WITHIN_S):
+                [holder] = await self._leases.holders([room_key(room)])
+        except (Unavailable, CredentialsRefused, TimeoutError):
+            return None
+        return holder
+
+    async def _begin(self, assignment: Assignment, connection: AgentConnection, group: asyncio.TaskGroup) -> None:
+        """Observe the room, or tell the server that the job is over."""
+        self._accepted.discard(assignment.room)
+        observed_as = self._observations.job_of(assignment.room)
+        if not assignment.usable:
+            self._telemetry.assignments.labels("unusable").inc()
+            _log.error("job %s names no room, token or address that can be used", assignment.job_id)
+            await connection.job_ended(assignment.job_id, "unusable assignment")
+        elif self._state is WorkerState.DRAINING:
+            await connection.job_ended(assignment.job_id, "draining")
+        elif observed_as is None:
+            self._observations.begin(assignment, group, self._tell_ended)
+            await connection.job_running(assignment.job_id)
+        elif observed_as != assignment.job_id:
+            await connection.job_ended(assignment.job_id, None)
 
     async def _tell_ended(self, job_id: str, error: str | None) -> None:
         if self._connection is None:
@@ -237,23 +260,6 @@ class AgentWorker:
         except Unavailable:
             _log.debug("the server went away before it heard that a job ended")
 
-    async def _end(self, job_id: str) -> None:
-        for observation in list(self._observations.values()):
-            if observation.job_id == job_id:
-                await asyncio.wait((observation.task,), timeout=self._options.termination_grace_s)
-                observation.task.cancel()
-
-    async def _leave_all(self) -> None:
-        tasks = [observation.task for observation in self._observations.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._options.drain_s)
-            for task in late:
-                task.cancel()  # again: this one interrupts the leaving itself
-            if late:
-                _log.error("%d observations did not leave their rooms in %g s", len(late), self._options.drain_s)
-
     async def _report(self) -> None:
         if self._connection is None:
             return
@@ -262,31 +268,20 @@ class AgentWorker:
         except Unavailable:
             _log.debug("the server went away before it heard of the new status")
 
+    def _expected_load(self) -> float:
+        """The measured load, and what the rooms will add that were accepted and have not started."""
+        return self._load() + self._options.room_share * len(self._accepted)
+
     def _status(self) -> WorkerStatus:
         draining = self._state is WorkerState.DRAINING
-        measured = self._load()
-        rooms = len(self._observations)
-        # The share of rooms spreads them but never makes a worker full: only what is measured does.
+        expected = self._expected_load()
+        rooms = len(self._observations.rooms) + len(self._accepted)
+        # The share of running rooms spreads them but never makes a worker full: only what is measured does.
         share = min(self._options.room_share * rooms, 0.9 * self._options.full_load)
-        load = max(measured, share)
+        load = min(1.0, max(expected, share))
         self._telemetry.load.set(load)
-        return WorkerStatus(load, rooms, full=draining or measured >= self._options.full_load, draining=draining)
+        return WorkerStatus(load, rooms, full=draining or expected >= self._options.full_load, draining=draining)
 
     def _counted(self, outcome: str, answer: Answer) -> Answer:
         self._telemetry.assignments.labels(outcome).inc()
         return answer
-
-
-def _first(group: BaseExceptionGroup[CredentialsRefused]) -> CredentialsRefused:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CredentialsRefused)
-    return error
-
-
-def _reason(error: BaseException) -> str:
-    """The leaves of an error, without the groups around them."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_reason(each) for each in error.exceptions)
-    return f"{type(error).__name__}: {error}"

@@ -8,7 +8,7 @@ from sidecar.clock import Clock
 from sidecar.dispatch.agent_protocol import Assignment
 from sidecar.dispatch.livekit_server import RoomGone
 from sidecar.dispatch.rooms import Attendance, Dispatch
-from sidecar.errors import Unavailable
+from sidecar.errors import CredentialsRefused, Unavailable
 
 
 class MemoryLeases:
@@ -18,6 +18,8 @@ class MemoryLeases:
         self._clock = clock
         self._held: dict[str, tuple[str, float]] = {}
         self.away = False
+        self.refusing = False
+        """Redis answers, but no longer lets us in."""
 
     async def claim(self, key: str, holder: str, ttl_s: float) -> str:
         current = self._holder(key)
@@ -45,6 +47,8 @@ class MemoryLeases:
         return holder if self._clock.monotonic() < until_s else None
 
     def _check(self) -> None:
+        if self.refusing:
+            raise CredentialsRefused("Redis refused the credentials: NOPERM")
         if self.away:
             raise Unavailable("Redis cannot be reached: it is away")
 
@@ -65,16 +69,32 @@ class MemoryRooms:
         self._clock = clock
         self.known: dict[str, FakeRoom] = {}
         self.failing: set[str] = set()
+        self.errors: dict[str, Exception] = {}
+        """What looking at a room raises instead; under `""`, what the listing raises."""
+        self.listing_s = 0.0
+        """How long the listing takes."""
+        self.look_s = 0.0
         self.log: list[str] = []
+        self.listings = 0
         self.looks = 0
 
     async def rooms(self) -> list[str]:
-        return list(self.known)
+        self.listings += 1
+        known = list(self.known)
+        if self.listing_s:
+            await self._clock.sleep(self.listing_s)
+        if "" in self.errors:
+            raise self.errors[""]
+        return known
 
     async def attendance(self, room: str) -> Attendance:
         self.looks += 1
+        if self.look_s:
+            await self._clock.sleep(self.look_s)
         if room in self.failing:
             raise Unavailable("LiveKit answered 503")
+        if room in self.errors:
+            raise self.errors[room]
         found = self.known.get(room)
         return Attendance(found is not None and found.people, found is not None and found.observer)
 

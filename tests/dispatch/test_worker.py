@@ -158,7 +158,7 @@ async def test_a_failing_room_stops_no_other() -> None:
         bench.observer.end("bad", ZeroDivisionError("a bug"))
         await server.until(lambda: "AJ_1" in server.ended)
         assert server.ended["AJ_1"].status == agent.JS_FAILED
-        assert server.ended["AJ_1"].error == "ZeroDivisionError: a bug"
+        assert server.ended["AJ_1"].error == "ZeroDivisionError"  # without its text, which may quote words
         assert bench.worker.rooms == ("good",)
         assert bench.outcomes("failed") == 1
 
