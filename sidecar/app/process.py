@@ -1,19 +1,16 @@
-"""What the composition roots share: the parts of one process, Redis, the models and termination signals."""
+"""What the composition roots share: the parts of one process, Redis and the models."""
 
-import asyncio
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-
-from redis.asyncio import Redis
 
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Settings
 from sidecar.engines import Engines
-from sidecar.publish.redis import check_credentials, connect
+from sidecar.redis.connect import AnyRedis, connect
+from sidecar.redis.exchange import check_credentials
 from sidecar.supervisor import Supervisor
 from sidecar.telemetry import Telemetry
 
@@ -35,7 +32,7 @@ class Process:
 
 
 @asynccontextmanager
-async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+async def open_redis(settings: Settings) -> AsyncIterator[AnyRedis]:
     """A client; Redis may be away, but not refuse us. Raises `CredentialsRefused`."""
     async with connect(settings.redis_url) as redis:
         await check_credentials(redis)
@@ -50,16 +47,3 @@ def make_engines(process: Process, *, shed_stale: bool = True) -> Engines:
         telemetry=process.telemetry,
         shed_stale=shed_stale,
     )
-
-
-@contextmanager
-def on_termination(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` on SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, act)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

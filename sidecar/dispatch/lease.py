@@ -4,33 +4,36 @@ A lease tells that somebody is alive. It excludes nobody: exclusion is LiveKit's
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Annotated, Final, Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.exceptions import ResponseError
 
-from sidecar.errors import CredentialsRefused, Unavailable
+from sidecar.errors import Unavailable
+from sidecar.redis.connect import AnyRedis
+from sidecar.redis.exchange import Exchange
+from sidecar.redis.refusals import error_code, translated
 from sidecar.types import Options
 
 WATCHER_KEY: Final = "engagement:watcher"
 
 _ANSWER_WITHIN_S: Final = 2.0
+"""A lease lives for 6 s: an answer that takes longer is of no use."""
 
 # KEYS[1] lease; ARGV[1] holder, ARGV[2] milliseconds. A lease that ran out unseen (a pause, a restarted Redis) is
-# taken up again; somebody else's is left alone. Returns who holds it now.
+# taken up again; somebody else's is left alone. A key of another type is no lease and is replaced. Returns who holds
+# it now.
 _CLAIM = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return holder end
+local holder = redis.pcall('GET', KEYS[1])
+if type(holder) == 'string' and holder ~= ARGV[1] then return holder end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
 
 # Only the holder deletes: a late release must not end its successor's lease.
 _RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 
@@ -66,48 +69,44 @@ def room_key(room: str) -> str:
 
 
 class RedisLeases:
-    """`LeaseStore` on Redis."""
+    """`LeaseStore` on Redis, on a cluster as well: each command has one key. Raises `CredentialsRefused`, too."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._claim = redis.register_script(_CLAIM)
-        self._release = redis.register_script(_RELEASE)
+    def __init__(self, redis: AnyRedis) -> None:
+        self._exchange = Exchange(redis, _ANSWER_WITHIN_S)
 
     async def claim(self, key: str, holder: str, ttl_s: float) -> str:
-        async with redis_errors():
-            return _text(await self._claim(keys=[key], args=[holder, round(ttl_s * 1000)]))
+        answer = await self._run(_CLAIM, key, holder, round(ttl_s * 1000))
+        if not isinstance(answer, bytes):
+            raise Unavailable("Redis cannot be used at present: it answered a claim with something else")
+        return _text(answer)
 
     async def release(self, key: str, holder: str) -> None:
-        async with redis_errors():
-            await self._release(keys=[key], args=[holder])
+        await self._run(_RELEASE, key, holder)
 
     async def holders(self, keys: Sequence[str]) -> list[str | None]:
-        if not keys:
-            return []
-        async with redis_errors():
-            return [None if value is None else _text(value) for value in await self._redis.mget(keys)]
+        groups = await self._exchange.by_server(list(dict.fromkeys(keys)))
+        found = await asyncio.gather(*(self._holders(group) for group in groups))
+        by_key = {key: holder for holders in found for key, holder in holders.items()}
+        return [by_key[key] for key in keys]
+
+    async def _holders(self, keys: Sequence[str]) -> dict[str, str | None]:
+        answers = await self._exchange.ask(keys[0], [("GET", key) for key in keys])
+        return {key: _holder(answer) for key, answer in zip(keys, answers, strict=True)}
+
+    async def _run(self, script: str, key: str, *arguments: str | int) -> Any:
+        # The whole script each time: it is short, and a server that replaces another need not know it.
+        [answer] = await self._exchange.ask(key, [("EVAL", script, 1, key, *arguments)])
+        if isinstance(answer, ResponseError):
+            raise translated(answer)
+        return answer
 
 
-@asynccontextmanager
-async def redis_errors() -> AsyncIterator[None]:
-    """Translate what the Redis client raises into `CredentialsRefused` or `Unavailable`; wait 2 s for it at most.
-
-    The client sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes together
-    with the result (CPython issue 86296); it is raised here after all, or a cancelled task would go on for ever.
-    """
-    task = asyncio.current_task()
-    cancelled = task.cancelling() if task else 0
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S):  # the client's own retries may take longer than a lease lives
-            yield
-    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        raise CredentialsRefused(f"Redis refused the credentials: {error}") from error
-    except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable(f"Redis cannot be reached: {error or type(error).__name__}") from error
-    finally:
-        if task and task.cancelling() > cancelled:
-            raise asyncio.CancelledError
+def _holder(answer: object) -> str | None:
+    """None also for a key of another type, which is no lease. Raises `Unavailable` or `CredentialsRefused`."""
+    if isinstance(answer, ResponseError) and error_code(answer) != "WRONGTYPE":
+        raise translated(answer)
+    return _text(answer) if isinstance(answer, bytes) else None
 
 
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

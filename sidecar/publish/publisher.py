@@ -29,7 +29,10 @@ class EventSink(Protocol):
     """Where events go. Keeps their order and never blocks the caller."""
 
     def put(self, envelope: Envelope) -> None:
-        """Take one event; what cannot be delivered now is kept, what cannot be kept is counted."""
+        """Take one event; what cannot be delivered now is kept, what cannot be kept is counted.
+
+        If it raises, it has not taken the event. It never publishes from within `put`.
+        """
         ...
 
 
@@ -61,15 +64,16 @@ class RoomPublisher:
     def publish(self, data: EventData, permits: Iterable[Permit] = ()) -> None:
         """Number, serialise and hand over one event.
 
-        Raises `PermitRevoked`, assigning no number, unless every permit it rests on is live.
+        Raises `PermitRevoked` unless every permit it rests on is live, and what the sink raises. In both cases the
+        number goes to the next event, so that there are no holes.
         """
         for permit in permits:
             permit.check()
-        self._sequence += 1
+        sequence = self._sequence + 1
         wall_time_s = self._clock.wall()
         event_type = EVENT_TYPES[type(data)]
         event = Event(
-            id=f"{self.epoch}/{self._sequence}",
+            id=f"{self.epoch}/{sequence}",
             source=self._source,
             type=event_type,  # type: ignore[arg-type]  # EVENT_TYPES holds exactly the literals of Event.type
             subject=self._subject(data),
@@ -77,10 +81,11 @@ class RoomPublisher:
             dataschema=_SCHEMA_URN,
             traceparent=f"00-{self._trace}-{secrets.token_hex(8)}-01",
             epoch=self.epoch,
-            sequence=str(self._sequence),
+            sequence=str(sequence),
             data=data,
         )
         self._sink.put(Envelope(self.room, self.epoch, event_type, wall_time_s, msgspec.json.encode(event)))
+        self._sequence = sequence
 
     def _subject(self, data: EventData) -> str:
         room = quote(self.room, safe="")

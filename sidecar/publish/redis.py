@@ -1,28 +1,40 @@
 """Delivers events to Redis: a capped stream and a channel for each room, and a spool while Redis is away."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, ParamSpec, Self, TypeVar
 
 import msgspec
-from redis import exceptions as redis_errors
-from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException, RedisError
 
+from sidecar.channel import Channel, ChannelClosed, Overflow
 from sidecar.clock import Clock
-from sidecar.errors import CredentialsRefused, Unavailable
+from sidecar.errors import SidecarError
+from sidecar.publish.delivery import Delivery, channel_key, stream_key
 from sidecar.publish.publisher import Envelope
 from sidecar.publish.spool import Spool
+from sidecar.redis.connect import AnyRedis, connect
+from sidecar.redis.exchange import check_credentials
+from sidecar.supervisor import Supervised, Supervisor
 from sidecar.telemetry import Telemetry
 from sidecar.types import Options
 
+__all__ = ["PublishOptions", "RedisSink", "channel_key", "check_credentials", "connect", "stream_key"]
+
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 64
+_BATCH: Final = 128
 _PENDING: Final = 10_000
-_ROOMS_KEY: Final = "engagement:rooms"
+_CLOSE_WITHIN_S: Final = 8.0
+_DISCONNECT_WITHIN_S: Final = 2.0
+_MOST_REASONS: Final = 5
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class PublishOptions(Options, frozen=True):
@@ -34,195 +46,230 @@ class PublishOptions(Options, frozen=True):
     retry_s: Annotated[float, msgspec.Meta(gt=0)] = 0.5
 
 
-def channel_key(room: str) -> str:
-    """The pub/sub channel of a room."""
-    return f"engagement:{room}:events"
-
-
-def stream_key(room: str) -> str:
-    """The capped stream of a room."""
-    return f"engagement:{room}:log"
-
-
-def connect(url: str) -> Redis:
-    """A client that gives up after 2 s instead of hanging, and leaves retrying to its caller."""
-    return Redis.from_url(url, socket_connect_timeout=2.0, socket_timeout=2.0, retry=None)
-
-
-async def check_credentials(redis: Redis) -> bool:
-    """True when Redis answers, False while it is away; raises `CredentialsRefused` when it says no."""
-    try:
-        await redis.ping()
-    except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
-        raise CredentialsRefused(f"Redis refused the credentials in REDIS_URL: {error}") from error
-    except redis_errors.ResponseError as error:
-        if str(error).startswith(("WRONGPASS", "NOPERM", "NOAUTH")):
-            raise CredentialsRefused(f"Redis refused the credentials in REDIS_URL: {error}") from error
-        return False
-    except (redis_errors.RedisError, OSError):
-        return False
-    return True
-
-
 class RedisSink:
     """An `EventSink` that owns its client; `async with` it.
 
     Events of a room arrive in order, at least once, stream before channel.
 
-    Two tasks: `_intake` empties the queue, straight to Redis or, while Redis is away, to the spool; `_drain`
-    empties the spool once Redis is back. As long as the spool holds anything, newer events queue behind it.
+    Two supervised tasks. `_intake` takes events from the queue in memory, straight to Redis or, while that fails, to
+    the spool; `_drain` empties the spool. As long as the spool holds anything, newer events queue behind it, so the
+    two never send at the same time. Events stay in `_held`, or in the spool, until they are delivered, kept or counted
+    as lost: a task that dies in between starts again with them. Where neither Redis nor the disk takes events, they
+    wait in memory, and the queue drops its oldest.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        redis: AnyRedis,
         spool_folder: Path,
         options: PublishOptions,
         *,
         clock: Clock,
         telemetry: Telemetry,
+        supervisor: Supervisor,
     ) -> None:
+        """Raises `ConfigurationError` where the spool's folder cannot be used."""
         self._redis = redis
         self._options = options
         self._clock = clock
         self._telemetry = telemetry
+        self._supervisor = supervisor
+        self._delivery = Delivery(
+            redis,
+            stream_max_events=options.stream_max_events,
+            stream_ttl_s=options.stream_ttl_s,
+            telemetry=telemetry,
+        )
         self._spool = Spool(spool_folder, options.spool_max_bytes)
         self._spool_lock = asyncio.Lock()
-        self._pending: deque[Envelope] = deque()
-        self._wake_intake = asyncio.Event()
-        self._wake_drain = asyncio.Event()
-        self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._spool_filled = asyncio.Event()
+        self._disk_failing = False
+        self._pending: Channel[Envelope] = Channel(_PENDING, Overflow.DROP_OLDEST, lambda event: self._lose([event]))
+        self._held: list[Envelope] = []
+        self._unreported: deque[Envelope] = deque(maxlen=2 * _PENDING)
+        self._reasons: set[str] = set()
+        """Logged since Redis was last reachable."""
+        self._closing = asyncio.Event()
+        self._gave_up = False
+        """Closing, and the last attempt to deliver failed."""
+        self._tasks: list[Supervised] = []
         self.connected = False
         """Whether the newest attempt to reach Redis succeeded."""
         self.on_lost: Callable[[Envelope], None] | None = None
-        """Told of each event that can be neither delivered nor kept."""
+        """Called from a task of the sink, once for each event that can be neither delivered nor kept, when the queue
+        has room for an event about it."""
 
     async def __aenter__(self) -> Self:
-        self.connected = await check_credentials(self._redis)
+        try:
+            self.connected = await check_credentials(self._redis)
+        except BaseException:
+            await self._disconnect()
+            raise
         if not self._spool.empty:
             log.info("spool: %d bytes from an earlier run wait for Redis", self._spool.size_bytes)
-            self._wake_drain.set()
-        self._tasks = [asyncio.create_task(self._intake()), asyncio.create_task(self._drain())]
+            self._telemetry.spool_bytes.set(self._spool.size_bytes)
+        self._tasks = [
+            self._supervisor.start("event_intake", self._intake),
+            self._supervisor.start("event_spool", self._drain),
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def put(self, envelope: Envelope) -> None:
-        if len(self._pending) >= _PENDING:
-            self._lose([self._pending.popleft()])
-        self._pending.append(envelope)
-        self._wake_intake.set()
+        try:
+            self._pending.put(envelope)
+        except ChannelClosed:
+            self._lose([envelope])
 
     async def aclose(self) -> None:
         """Deliver or spool what is pending, then end; the spool waits on disk for the next run. Idempotent.
 
-        A delivery under way is waited for, a few seconds at most: cut off, it would leave its socket behind.
+        A delivery under way is waited for, a few seconds at most. What neither Redis nor the disk takes is lost.
         """
-        self._closing = True
-        self._wake_intake.set()
-        self._wake_drain.set()
+        self._pending.close()
+        self._closing.set()
+        self._spool_filled.set()
         tasks, self._tasks = self._tasks, []
-        await asyncio.gather(*tasks)
-        await self._redis.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN_S):
+                for task in tasks:
+                    await task.ended()
+        for task in tasks:
+            task.stop()
+            await task.ended()
+        while self._held or self._pending:  # a task was waiting to be started again
+            self._hold()
+            await self._pass_on()
+        await self._on_spool(self._spool.close)
+        self._report_losses()
+        await self._disconnect()
 
     async def _intake(self) -> None:
-        while self._pending or not self._closing:
-            await self._wake_intake.wait()
-            self._wake_intake.clear()
-            while self._pending:
-                batch = [self._pending.popleft() for _ in range(min(_BATCH, len(self._pending)))]
-                if not self._spool.empty or not await self._try_deliver(batch):
-                    await self._keep(batch)
-            if self._closing:
-                return
-
-    async def _drain(self) -> None:
         while True:
-            await self._wake_drain.wait()
-            if self._closing:
-                return
-            batch = self._spool.peek(_BATCH)
-            if not batch:
-                self._wake_drain.clear()
-            elif await self._try_deliver(batch):
-                async with self._spool_lock:
-                    await asyncio.to_thread(self._spool.advance, len(batch))
-                self._telemetry.spool_bytes.set(self._spool.size_bytes)
-            else:
-                await self._clock.sleep(self._options.retry_s)
+            if not self._held:
+                self._report_losses()
+                await self._pending.wait()
+                self._hold()
+            if not self._held:
+                return  # closed and empty
+            await self._pass_on()
 
-    async def _keep(self, batch: Sequence[Envelope]) -> None:
+    def _hold(self) -> None:
+        """Move a batch out of the queue, unless one is held already."""
+        while len(self._held) < _BATCH and (event := self._pending.take()) is not None:
+            self._held.append(event)
+
+    async def _pass_on(self) -> None:
+        """Deliver or spool what is held, or try again after a pause."""
+        if self._spool.empty and not self._gave_up:
+            self._held = await self._send(self._held)
+        if self._held and await self._keep(self._held):
+            self._held = []
+        if self._held and self._closing.is_set():
+            lost, self._held = self._held, []
+            self._lose(lost)
+        elif self._held:
+            self._report_losses()
+            await self._pause()
+
+    async def _keep(self, batch: Sequence[Envelope]) -> bool:
+        """Write a batch to the spool; False where the disk refuses."""
         try:
-            async with self._spool_lock:
-                dropped = await asyncio.to_thread(self._spool.append, batch)
+            await self._on_spool(self._spool.append, batch)
         except OSError as error:
-            log.error("spool: cannot write, events are lost: %s", error)
-            self._lose(batch)
-            return
-        self._telemetry.spooled.inc(len(batch))
-        self._telemetry.spool_bytes.set(self._spool.size_bytes)
-        self._lose(dropped)
-        self._wake_drain.set()
-
-    def _lose(self, envelopes: Sequence[Envelope]) -> None:
-        self._telemetry.lost.inc(len(envelopes))
-        for envelope in envelopes:
-            if self.on_lost is not None:
-                self.on_lost(envelope)
-
-    async def _try_deliver(self, batch: Sequence[Envelope]) -> bool:
-        try:
-            await self._deliver(batch)
-        except Unavailable as error:
-            if self.connected:
-                log.warning("redis: away, events wait in the spool: %s", error)
-            self.connected = False
+            self._note_disk(error)
             return False
-        if not self.connected:
-            log.info("redis: reachable")
-        self.connected = True
+        self._note_disk(None)
+        self._telemetry.spooled.inc(len(batch))
+        self._spool_filled.set()
         return True
 
-    async def _deliver(self, batch: Sequence[Envelope]) -> None:
-        """Raises `Unavailable` when any of the batch may be missing in Redis; the whole batch is then sent again."""
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for envelope in batch:
-                self._commands(pipeline, envelope)
+    async def _drain(self) -> None:
+        while not self._closing.is_set():
+            if self._spool.empty:
+                self._spool_filled.clear()
+                await self._spool_filled.wait()
+                continue
             try:
-                results = await pipeline.execute(raise_on_error=False)
-            except (redis_errors.RedisError, OSError) as error:
-                raise Unavailable(str(error)) from error
-        refused = _refused_events(results, len(batch))
-        for envelope, refusal in zip(batch, refused, strict=True):
-            if refusal is None:
-                self._telemetry.published.labels(envelope.type).inc()
-            else:
-                log.error("redis: a key of a room has another type, its event is lost: %s", refusal)
-                self._lose([envelope])
+                batch = await self._on_spool(self._spool.take, _BATCH)
+            except OSError as error:
+                self._note_disk(error)
+                await self._pause()
+                continue
+            waiting = await self._send(batch) if batch else []
+            await self._on_spool(self._spool.settle, waiting)
+            self._report_losses()
+            if waiting:
+                await self._pause()
 
-    def _commands(self, pipeline: Any, envelope: Envelope) -> None:
-        stream = stream_key(envelope.room)
-        pipeline.xadd(stream, {"event": envelope.payload}, maxlen=self._options.stream_max_events, approximate=True)
-        pipeline.expire(stream, self._options.stream_ttl_s)
-        pipeline.publish(channel_key(envelope.room), envelope.payload)
-        pipeline.zadd(_ROOMS_KEY, {envelope.room: envelope.wall_time_s})
+    async def _on_spool(
+        self, act: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        """Run one call to the spool in a thread, then count what it lost, also where it raises."""
+        async with self._spool_lock:
+            try:
+                return await asyncio.to_thread(act, *arguments, **named)
+            finally:
+                losses = self._spool.losses()
+                self._telemetry.spool_bytes.set(self._spool.size_bytes)
+                self._telemetry.dropped.labels("spool", "damaged_segment").inc(losses.damaged_segments)
+                self._telemetry.dropped.labels("spool", "damaged_line").inc(losses.damaged_lines)
+                self._lose(losses.envelopes)
 
+    async def _send(self, batch: Sequence[Envelope]) -> list[Envelope]:
+        """Deliver a batch; those of its events that may not be on Redis, in their order."""
+        outcome = await self._delivery.deliver(batch)
+        for event in outcome.delivered:
+            self._telemetry.published.labels(event.type).inc()
+        self._lose(outcome.lost)
+        self._note_redis(outcome.error)
+        self._gave_up = self._closing.is_set() and outcome.error is not None
+        return outcome.waiting
 
-_COMMANDS_PER_EVENT: Final = 4
+    def _lose(self, events: Sequence[Envelope]) -> None:
+        self._telemetry.lost.inc(len(events))
+        self._unreported.extend(events)
 
+    def _report_losses(self) -> None:
+        """Only while the queue has room: an event about a loss must not push out another one."""
+        for _ in range(len(self._unreported)):
+            if len(self._pending) >= _PENDING:
+                return
+            event = self._unreported.popleft()
+            if self.on_lost is not None:
+                self.on_lost(event)
 
-def _refused_events(results: Sequence[object], count: int) -> list[Exception | None]:
-    """Per event the error that will not pass by waiting (a key of another type), or None.
+    def _note_redis(self, error: SidecarError | None) -> None:
+        """Log each change of state and each reason for it once."""
+        if error is None:
+            if not self.connected:
+                log.info("redis: reachable")
+            self._reasons.clear()
+        elif str(error) not in self._reasons and len(self._reasons) < _MOST_REASONS:
+            self._reasons.add(str(error))
+            log.warning("redis: events wait in the spool: %s", error)
+        self.connected = error is None
 
-    Raises `Unavailable` for any other error: out of memory, loading, read-only replica.
-    """
-    refused: list[Exception | None] = [None] * count
-    for index, result in enumerate(results):
-        if not isinstance(result, Exception):
-            continue
-        if not str(result).startswith("WRONGTYPE"):
-            raise Unavailable(str(result)) from result
-        refused[index // _COMMANDS_PER_EVENT] = result
-    return refused
+    def _note_disk(self, error: OSError | None) -> None:
+        if error is not None and not self._disk_failing:
+            log.error("spool: the disk refuses, events wait in memory: %s", error.strerror or type(error).__name__)
+        elif error is None and self._disk_failing:
+            log.info("spool: the disk works again")
+        self._disk_failing = error is not None
+
+    async def _pause(self) -> None:
+        """Wait for the next try, or for the end."""
+        waits = [asyncio.ensure_future(self._clock.sleep(self._options.retry_s))]
+        waits.append(asyncio.ensure_future(self._closing.wait()))  # type: ignore[arg-type]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    async def _disconnect(self) -> None:
+        with contextlib.suppress(RedisError, RedisClusterException, OSError, TimeoutError):
+            async with asyncio.timeout(_DISCONNECT_WITHIN_S):
+                await self._redis.aclose()

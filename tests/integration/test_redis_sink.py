@@ -11,6 +11,7 @@ from sidecar.errors import CredentialsRefused
 from sidecar.publish.publisher import RoomPublisher
 from sidecar.publish.redis import PublishOptions, RedisSink, channel_key, check_credentials, connect, stream_key
 from sidecar.schema import RoomChange
+from sidecar.supervisor import Supervisor
 from sidecar.telemetry import Telemetry
 
 pytestmark = pytest.mark.integration
@@ -20,9 +21,14 @@ ROOM = "team room/Ω"
 
 @asynccontextmanager
 async def opened(process, folder):
-    telemetry = Telemetry()
+    telemetry, clock = Telemetry(), SystemClock()
     sink = RedisSink(
-        connect(process.url), folder, PublishOptions(retry_s=0.1), clock=SystemClock(), telemetry=telemetry
+        connect(process.url),
+        folder,
+        PublishOptions(retry_s=0.1),
+        clock=clock,
+        telemetry=telemetry,
+        supervisor=Supervisor(clock, telemetry),
     )
     async with sink, connect(process.url) as redis:
         yield sink, redis, telemetry
@@ -82,13 +88,26 @@ async def test_the_spool_outlives_the_sink(redis_server, tmp_path):
         assert await sequences(redis, 7) == list(range(1, 8))
 
 
-async def test_a_key_of_another_type_stops_only_its_own_room(redis_server, tmp_path):
-    async with opened(redis_server, tmp_path) as (sink, redis, telemetry):
+async def test_a_stream_key_of_another_type_leaves_its_room_the_channel(redis_server, tmp_path):
+    async with opened(redis_server, tmp_path) as (sink, redis, telemetry), redis.pubsub() as listener:
+        await listener.subscribe(channel_key("taken"))
+        await listener.get_message(timeout=5)
         await redis.set(stream_key("taken"), "something else")
         RoomPublisher("taken", "e1", "w1", sink, SystemClock()).publish(RoomChange(room="taken", change="attached"))
         say(publisher(sink), 3)
         assert await sequences(redis, 3) == [1, 2, 3]
-        assert telemetry.lost._value.get() == 1
+        assert await listener.get_message(ignore_subscribe_messages=True, timeout=5)
+        assert telemetry.lost._value.get() == 0
+        assert telemetry.dropped.labels("redis", "stream_refused")._value.get() == 1
+
+
+async def test_an_index_of_another_type_loses_no_event(redis_server, tmp_path):
+    async with opened(redis_server, tmp_path) as (sink, redis, telemetry):
+        await redis.set("engagement:rooms", "something else")
+        say(publisher(sink), 300)
+        assert await sequences(redis, 300) == list(range(1, 301))
+        assert telemetry.lost._value.get() == 0
+        assert telemetry.dropped.labels("redis", "index_refused")._value.get() >= 1
 
 
 async def test_wrong_credentials_are_told_from_absence(redis_server):

@@ -12,10 +12,14 @@ def envelope(number, size=100):
 
 def drain(spool):
     numbers = []
-    while batch := spool.peek(64):
-        numbers.extend(int(each.payload.split(b":")[1].split(b",")[0]) for each in batch)
-        spool.advance(len(batch))
+    while batch := spool.take(64):
+        numbers.extend(numbers_of(batch))
+        spool.settle([])
     return numbers
+
+
+def numbers_of(batch):
+    return [int(each.payload.split(b":")[1].split(b",")[0]) for each in batch]
 
 
 @pytest.fixture
@@ -48,13 +52,14 @@ def test_a_line_torn_by_a_crash_spoils_nothing(spool, tmp_path):
     assert drain(again) == [1, 3]
 
 
-def test_the_oldest_are_dropped_and_returned_when_full(spool):
+def test_the_oldest_are_dropped_and_listed_when_full(spool):
     dropped = []
     for number in range(200):
-        dropped.extend(spool.append([envelope(number, 40_000)]))
+        spool.append([envelope(number, 40_000)])
+        dropped.extend(spool.losses().envelopes)
     assert spool.size_bytes <= LIMIT
     kept = drain(spool)
-    lost = [int(each.payload.split(b":")[1].split(b",")[0]) for each in dropped]
+    lost = numbers_of(dropped)
     assert lost + kept == list(range(200))
     assert lost
 
