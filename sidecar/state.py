@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from sidecar.errors import ConfigurationError, StateInUse
+
+_TRIAL_BYTES: Final = 4096
 
 
 class StateFolder:
@@ -44,3 +47,15 @@ class StateFolder:
         with suppress(OSError):
             os.close(self._lock)
         self._lock = -1
+
+
+def check_writable(folder: Path) -> None:
+    """Create `folder`, which belongs to the state, and try to write in it. Raises `ConfigurationError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(_TRIAL_BYTES))
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"SIDECAR_STATE: cannot write to {folder}: {error.strerror}") from error

@@ -64,4 +64,5 @@ def verify_audit(file: Path, head: str | None) -> int:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    """A line of standard output; a file name that is not UTF-8 shows U+FFFD."""
+    sys.stdout.write(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n")

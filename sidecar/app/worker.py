@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from livekit import api
 
 from sidecar import __version__
-from sidecar.app.process import Process, make_engines, on_termination, open_redis
+from sidecar.app.process import Process, make_engines, open_redis
+from sidecar.app.termination import Termination
 from sidecar.config import Settings
 from sidecar.dispatch.leadership import Leadership
 from sidecar.dispatch.lease import RedisLeases
@@ -34,7 +35,17 @@ log = logging.getLogger(__name__)
 
 
 async def worker(settings: Settings) -> int:
-    """Observe rooms until SIGTERM, then drain."""
+    """Observe rooms until a signal, then drain."""
+    with Termination() as termination:
+        try:
+            await _observe_rooms(settings, termination)
+        except asyncio.CancelledError:  # by a signal before there was anything to drain
+            if not termination.requested():
+                raise
+    return 0
+
+
+async def _observe_rooms(settings: Settings, termination: Termination) -> None:
     logging.getLogger("livekit").addFilter(TokenMask())
     log.info("limit of open files: %d", allow_open_files())
     process = Process(settings)
@@ -66,12 +77,21 @@ async def worker(settings: Settings) -> int:
                     failing=lambda: {**process.supervisor.failing, **engines.failing},
                     webhooks=Webhooks(server, watcher.wake, process.telemetry),
                 ):
-                    await _until_drained(agent, watcher)
-    return 0
+                    await _until_drained(agent, watcher, termination)
 
 
 async def watch(settings: Settings) -> int:
-    """See to it that every room has an observer, until SIGTERM."""
+    """See to it that every room has an observer, until a signal."""
+    with Termination() as termination:
+        try:
+            await _watch_rooms(settings)
+        except asyncio.CancelledError:
+            if not termination.requested():
+                raise
+    return 0
+
+
+async def _watch_rooms(settings: Settings) -> None:
     process = Process(settings)
     server = settings.livekit_server()
     async with (
@@ -85,10 +105,7 @@ async def watch(settings: Settings) -> int:
             webhooks=Webhooks(server, watcher.wake, process.telemetry),
         ),
     ):
-        watching = asyncio.create_task(watcher.run())
-        with on_termination(watching.cancel), suppress(asyncio.CancelledError):
-            await watching
-    return 0
+        await watcher.run()
 
 
 def _observer(process: Process, engines: Engines, sink: RedisSink, state: StateFolder) -> CallObserver:
@@ -153,7 +170,7 @@ def _checks(agent: AgentWorker, sink: RedisSink, telemetry: Telemetry) -> dict[s
     }
 
 
-async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:
+async def _until_drained(agent: AgentWorker, watcher: Watcher, termination: Termination) -> None:
     """Run both until a signal asks to drain. Raises `CredentialsRefused`."""
     stopping = asyncio.Event()
 
@@ -172,12 +189,12 @@ async def _until_drained(agent: AgentWorker, watcher: Watcher) -> None:
         log.info("draining: leaving all rooms")
         await agent.drain()
 
+    termination.act = stopping.set
     try:
-        with on_termination(stopping.set):
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(watch())
-                draining = tasks.create_task(drain())
-                tasks.create_task(observe())
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch())
+            draining = tasks.create_task(drain())
+            tasks.create_task(observe())
     except* CredentialsRefused as refused:
         raise _first(refused) from None
 

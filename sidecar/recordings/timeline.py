@@ -1,5 +1,7 @@
 """The timeline of one recording as a picture."""
 
+import io
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -34,28 +36,26 @@ class Timeline:
         elif envelope.type == "engagement.episode.v1":
             self._episodes.append(msgspec.json.decode(envelope.payload)["data"])
 
-    def draw(self, path: Path, title: str) -> None:
-        """Write the picture: scores and episodes above, each modality's share below.
+    def draw(self, suffix: str, title: str) -> bytes:
+        """The picture as a file of that suffix: scores and episodes above, each modality's share below.
 
-        Raises `ConfigurationError` where matplotlib is not installed or the file cannot be written.
+        Raises `ConfigurationError` where matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
-        except ImportError as error:
-            raise ConfigurationError("--plot needs matplotlib: pip install engagement-sidecar[plot]") from error
-        figure = Figure(figsize=(11, 6), layout="constrained")
+        figure = _figure()
         scores, shares = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        scores.set(title=title, ylabel="score", ylim=(0, 1))
+        scores.set(ylabel="score", ylim=(0, 1))
+        scores.set_title(title, parse_math=False)
         shares.set(ylabel="share", xlabel="media time (s)", ylim=(0, 1))
         self._draw_scores(scores)
         self._draw_episodes(scores)
         self._draw_shares(shares)
         scores.legend(loc="upper right", ncols=3)
         shares.legend(loc="upper right", ncols=3)
-        try:
-            figure.savefig(path, dpi=110)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"--plot: cannot write {path}: {error}") from error
+        picture = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in a script without a font
+            figure.savefig(picture, format=suffix.removeprefix(".").lower(), dpi=110)
+        return picture.getvalue()
 
     def _draw_scores(self, axes: Any) -> None:
         for name, colour in _COLOURS.items():
@@ -78,6 +78,23 @@ class Timeline:
             for modality in Modality
         ]
         axes.stackplot(times, rows, labels=list(Modality), step="mid", alpha=0.7)
+
+
+def check_picture(path: Path) -> None:
+    """Raises `ConfigurationError` where matplotlib is not installed or draws no pictures of the suffix of `path`."""
+    known = _figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in known:
+        suffixes = ", ".join(f".{each}" for each in sorted(known))
+        raise ConfigurationError(f"--plot {path}: the name must end in one of {suffixes}")
+
+
+def _figure() -> Any:
+    """An empty figure. Raises `ConfigurationError` where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise ConfigurationError("--plot needs matplotlib: pip install 'engagement-sidecar[plot]'") from error
+    return Figure(figsize=(11, 6), layout="constrained")
 
 
 def _with_gaps(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
