@@ -1,0 +1,127 @@
+"""One stream of a file as decoded frames with their media time, whatever is damaged between them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import BlockingIOError as DecoderFull
+from av.error import EOFError as DecoderEnded
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from sidecar.sources.recording.messages import as_damage
+from sidecar.sources.recording.packets import packets
+from sidecar.sources.recording.report import StreamReport
+from sidecar.sources.recording.timing import Placed, Stamped, Timeline
+
+Frame = TypeVar("Frame", av.VideoFrame, av.AudioFrame)
+
+_WIDEST_REORDER_S = 60.0
+"""A display time further than this from the decoding time is wrong."""
+_FRAME_S = 0.04
+"""Where a file says no frame rate."""
+
+
+class Decoder(Generic[Frame]):
+    """The frames of the stream `own`.
+
+    All `streams` are followed, so that a jump of the time stamps moves them together; only `own` is decoded.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        own: VideoStream | AudioStream,
+        streams: Sequence[VideoStream | AudioStream],
+        kind: type[Frame],
+        *,
+        origin_s: float | None,
+        report: StreamReport,
+    ) -> None:
+        self._container = container
+        self._own = own
+        self._streams = streams
+        self._kind: type[Frame] = kind
+        self._report = report
+        self._tick_s = {stream.index: float(stream.time_base or 0) for stream in streams}
+        self._packet_s = {stream.index: frame_s(stream) for stream in streams}
+        self._reports: Mapping[int, StreamReport] = {
+            stream.index: report if stream is own else StreamReport("") for stream in streams
+        }
+        self._timeline: Timeline[Packet[Stream] | None] = Timeline(self._reports, origin_s)
+
+    def frames(self) -> Iterator[tuple[Frame, float | None]]:
+        """Frames in the order of display, each with its media time; None where it follows the frame before."""
+        own = self._own.index
+        tick_s = self._tick_s[own]
+        for packet in packets(self._container, self._streams, {own: self._report}):
+            index = packet.stream_index
+            if packet.is_discard:  # before the start by an edit list: decoded, as others refer to it, but not shown
+                if index == own:
+                    yield from self._decode(packet, tick_s)
+                continue
+            for placed in self._timeline.place(index, self._stamped(packet, index)):
+                if index == own:
+                    yield from self._decode(_restamped(placed, tick_s), tick_s)
+        for placed in self._timeline.flush(own):
+            yield from self._decode(_restamped(placed, tick_s), tick_s)
+        yield from self._decode(None, tick_s)
+
+    def _stamped(self, packet: "Packet[Stream]", index: int) -> "Stamped[Packet[Stream] | None]":
+        tick_s, pts, dts = self._tick_s[index], packet.pts, packet.dts
+        stamp = pts if dts is None else dts
+        return Stamped(
+            item=packet if index == self._own.index else None,
+            stamp_s=None if stamp is None else stamp * tick_s,
+            duration_s=(packet.duration or 0) * tick_s or self._packet_s[index],
+            ordered=dts is not None,
+        )
+
+    def _decode(self, packet: "Packet[Stream] | None", tick_s: float) -> Iterator[tuple[Frame, float | None]]:
+        for frame in self._decoded(packet):
+            self._report.decoded += 1
+            yield frame, None if frame.pts is None else frame.pts * tick_s
+
+    def _decoded(self, packet: "Packet[Stream] | None") -> list[Frame]:
+        context = self._own.codec_context
+        try:
+            try:
+                frames = context.decode(packet)
+            except (DecoderFull, DecoderEnded):  # an earlier error left it in a state in which it takes no packets
+                context.flush_buffers()
+                frames = context.decode(packet)
+        except FFmpegError as error:
+            if packet is not None:
+                self._report.undecodable[as_damage(error)] += 1
+            return []
+        return [frame for frame in frames if isinstance(frame, self._kind)]
+
+
+def frame_s(stream: VideoStream | AudioStream) -> float:
+    """Seconds of one packet of a stream, for packets that do not say; 0 for sound."""
+    if isinstance(stream, AudioStream):
+        return 0.0
+    rate = float(stream.guessed_rate or stream.average_rate or 0)
+    return 1 / rate if 0.05 <= rate <= 1000 else _FRAME_S
+
+
+def _restamped(placed: "Placed[Packet[Stream] | None]", tick_s: float) -> "Packet[Stream]":
+    """The packet with media time as its stamps, in ticks."""
+    packet = placed.item
+    assert packet is not None
+    pts, dts = packet.pts, packet.dts
+    if placed.shift_s is None:
+        packet.pts = packet.dts = None
+        return packet
+    if pts is not None and dts is not None and abs(pts - dts) * tick_s > _WIDEST_REORDER_S:
+        pts = packet.pts = None
+    ticks = round(placed.shift_s / tick_s) if tick_s else 0
+    if ticks and pts is not None:
+        packet.pts = pts + ticks
+    if ticks and dts is not None:
+        packet.dts = dts + ticks
+    return packet

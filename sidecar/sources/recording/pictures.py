@@ -1,0 +1,95 @@
+"""Decoded video frames to upright pictures at the rate of analysis."""
+
+from typing import Final
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from sidecar.clock import Clock
+from sidecar.sources.recording.geometry import Orientation, orientation, shown_size
+from sidecar.sources.recording.messages import as_damage
+from sidecar.sources.recording.report import StreamReport
+from sidecar.types import ByteArray, Permit, VideoFrame
+
+_ROUNDING_S: Final = 1e-6
+_DAMAGED_S: Final = 1.0
+"""For so long after a sound picture damaged ones are skipped; then they are better than none."""
+
+
+class Pictures:
+    """Picks and converts the frames of one stream, given in the order of display."""
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        clock: Clock,
+        permit: Permit,
+        *,
+        fps: float,
+        frame_s: float,
+        report: StreamReport,
+        photo: Orientation | None = None,
+    ) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._period_s = 1 / fps
+        self._frame_s = frame_s
+        self._permit = permit
+        self._report = report
+        self._reformatter = VideoReformatter()
+        self._next_s = 0.0
+        self._sound_s = 0.0
+        self._end_s = 0.0
+        """Where a frame without a stamp belongs."""
+        self._shape: tuple[int, int, str] | None = None
+        self._rotation = 0
+        self._photo = photo
+        self._orientation = Orientation()
+
+    def take(self, frame: av.VideoFrame, media_time_s: float | None) -> VideoFrame | None:
+        """The picture of a frame, or None if it is not due yet or damaged."""
+        at_s = max(0.0, self._end_s if media_time_s is None else media_time_s)
+        self._end_s = at_s + self._frame_s
+        self._report.read_to_s = max(self._report.read_to_s, self._end_s)
+        if at_s + _ROUNDING_S < self._next_s or self._is_damaged(frame, at_s):
+            return None
+        rgb = self._upright(frame)
+        if rgb is None:
+            return None
+        self._next_s = max(self._next_s + self._period_s, at_s)
+        return VideoFrame(rgb, at_s, self._clock.monotonic(), self._permit)
+
+    def _is_damaged(self, frame: av.VideoFrame, at_s: float) -> bool:
+        if not frame.is_corrupt:
+            self._sound_s = at_s
+        elif at_s < self._sound_s + _DAMAGED_S:
+            self._report.skipped_pictures += 1
+            return True
+        return False
+
+    def _upright(self, frame: av.VideoFrame) -> ByteArray | None:
+        self._follow_format(frame)
+        try:
+            width, height = shown_size(frame.width, frame.height, self._stream.sample_aspect_ratio)
+            shown = self._reformatter.reformat(frame, width, height, "rgb24")
+            rgb: ByteArray = shown.to_ndarray().astype(np.uint8, copy=False)
+        except (FFmpegError, ValueError) as error:
+            self._report.undecodable[as_damage(error)] += 1
+            return None
+        return self._orientation.apply(rgb)
+
+    def _follow_format(self, frame: av.VideoFrame) -> None:
+        """Look at the display matrix where it may have changed.
+
+        Not for each frame: PyAV's `side_data` makes a reference cycle, which keeps the picture until the next
+        garbage collection.
+        """
+        shape = (frame.width, frame.height, frame.format.name)
+        if self._shape not in (None, shape):
+            self._report.formats += 1
+        if (self._shape, self._rotation) != (shape, frame.rotation):
+            self._orientation = self._photo or orientation(frame)
+        self._shape, self._rotation = shape, frame.rotation

@@ -1,0 +1,147 @@
+"""Opens a file and says what it holds, before anything is decoded."""
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Discard
+from av.video.stream import VideoStream
+
+from sidecar.errors import RecordingError
+from sidecar.sources.recording.choice import Choice, choose
+from sidecar.sources.recording.messages import in_plain_words
+from sidecar.sources.recording.packets import packets
+from sidecar.sources.recording.report import StreamReport
+
+_OPTIONS: Final = {
+    "protocol_whitelist": "file",  # a play list must not make the program fetch anything
+    "pattern_type": "none",  # "take%02d.png" is one file
+    "probesize": "20000000",  # sound that begins late in an FLV or MPEG file is found
+    "analyzeduration": "30000000",  # microseconds
+}
+_NOT_MEDIA: Final = frozenset({"hls", "dash", "concat", "sdp", "rtsp", "tty", "ffmetadata", "lavfi", "imf"})
+"""Formats that refer to other files or turn text into pictures."""
+_ENDS_AT_DURATION: Final = frozenset({"matroska,webm", "flv"})
+"""The duration of these formats is the last time stamp, not the length."""
+_GUESSES_DURATION: Final = frozenset({"mp3", "aac", "ac3", "eac3", "loas", "h264", "hevc", "m4v", "mpegvideo", "obu"})
+"""The duration of these formats is an estimate from the bit rate, or missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A readable file with at least one of video and audio."""
+
+    path: Path
+    duration_s: float
+    """From the file's start; 0 where the file does not say."""
+    has_video: bool
+    has_audio: bool
+    video: int | None = None
+    """Index of the chosen track in the file."""
+    audio: int | None = None
+    origin_s: float | None = None
+    """The file's own time stamp of its start; None where its streams have none."""
+    promised_s: dict[str, float] = field(default_factory=dict)
+    """Media time at which "video" and "audio" end by the file's header, where that is certain."""
+    notes: Sequence[str] = ()
+    """What was chosen among several tracks, as sentences."""
+
+
+def open_recording(path: Path) -> Recording:
+    """Look at a file. Raises `RecordingError` saying what is wrong with it."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise RecordingError(f"cannot read the recording {path}: it is not a regular file; save it to a file first")
+        with open_container(path) as container:
+            choice = choose(container)
+            recording = _describe(path, container, choice)
+            _check_content(path, container, choice)
+    except (FFmpegError, OSError, ValueError) as error:
+        raise RecordingError(f"cannot read the recording {path}: {in_plain_words(error)}") from error
+    return recording
+
+
+def open_container(path: Path) -> InputContainer:
+    """The file, read as a file whatever its name is. Raises FFmpeg's errors, `RecordingError` for play lists."""
+    container = av.open(f"file:{path}", "r", container_options=_OPTIONS, metadata_errors="replace")
+    if container.format.name in _NOT_MEDIA:
+        container.close()
+        raise RecordingError(f"{path} is not a recording but a list or a text; give the media file itself")
+    return container
+
+
+def select(container: InputContainer, recording: Recording) -> tuple[VideoStream | None, AudioStream | None]:
+    """The chosen tracks of a container; all others are skipped by the demultiplexer."""
+    for stream in container.streams:
+        if stream.index not in (recording.video, recording.audio):
+            with suppress(AttributeError):
+                stream.discard = Discard.all
+    video = None if recording.video is None else container.streams[recording.video]
+    audio = None if recording.audio is None else container.streams[recording.audio]
+    assert video is None or isinstance(video, VideoStream)
+    assert audio is None or isinstance(audio, AudioStream)
+    return video, audio
+
+
+def _describe(path: Path, container: InputContainer, choice: Choice) -> Recording:
+    if choice.video is None and choice.audio is None:
+        why = f": {'; '.join(choice.notes)}" if choice.notes else ""
+        raise RecordingError(f"{path} has neither video nor audio that can be read{why}")
+    origin_s = _origin_s(choice)
+    length_s = _length_s(container, origin_s or 0.0)
+    promised_s = {}
+    for name, stream in (("video", choice.video), ("audio", choice.audio)):
+        if stream is not None and (end_s := _end_s(container, stream, origin_s or 0.0, length_s)) > 0:
+            promised_s[name] = end_s
+    return Recording(
+        path=path,
+        duration_s=length_s,
+        has_video=choice.video is not None,
+        has_audio=choice.audio is not None,
+        video=None if choice.video is None else choice.video.index,
+        audio=None if choice.audio is None else choice.audio.index,
+        origin_s=origin_s,
+        promised_s=promised_s,
+        notes=choice.notes,
+    )
+
+
+def _origin_s(choice: Choice) -> float | None:
+    """The earliest start of the chosen streams. One that is not known yet may begin the file: see `Timeline`."""
+    streams = [stream for stream in (choice.video, choice.audio) if stream is not None]
+    starts = [
+        float(each.start_time * each.time_base) for each in streams if each.start_time is not None and each.time_base
+    ]
+    return min(starts) if len(starts) == len(streams) else None
+
+
+def _length_s(container: InputContainer, origin_s: float) -> float:
+    length_s = (container.duration or 0) / av.time_base
+    if container.format.name in _ENDS_AT_DURATION and length_s > origin_s > 0:
+        length_s -= origin_s
+    return max(0.0, length_s)
+
+
+def _end_s(container: InputContainer, stream: VideoStream | AudioStream, origin_s: float, length_s: float) -> float:
+    """Where a stream ends by the header; 0 where it does not say for sure."""
+    if container.format.name in _GUESSES_DURATION:
+        return 0.0
+    if stream.duration and stream.time_base:
+        start_s = float((stream.start_time or 0) * stream.time_base) - origin_s
+        return start_s + float(stream.duration * stream.time_base)
+    media = [each for each in container.streams if each.type in ("video", "audio")]
+    return length_s if len(media) == 1 else 0.0
+
+
+def _check_content(path: Path, container: InputContainer, choice: Choice) -> None:
+    chosen = [stream for stream in (choice.video, choice.audio) if stream is not None]
+    if next(packets(container, chosen, {stream.index: StreamReport("") for stream in chosen}), None) is None:
+        raise RecordingError(f"{path} holds no sound and no pictures: its header is all that there is")

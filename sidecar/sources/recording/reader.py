@@ -1,0 +1,169 @@
+"""The video and audio of one file as units in the order of media time, at full speed."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Final, Self
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from sidecar.clock import Clock
+from sidecar.errors import RecordingError
+from sidecar.sources.recording.decoding import Decoder, frame_s
+from sidecar.sources.recording.geometry import Orientation, photo_orientation
+from sidecar.sources.recording.messages import in_plain_words
+from sidecar.sources.recording.pictures import Pictures
+from sidecar.sources.recording.probe import Recording, open_container, select
+from sidecar.sources.recording.report import StreamReport
+from sidecar.sources.recording.sound import Sound
+from sidecar.types import AudioChunk, Permit, VideoFrame
+
+_TRUNCATED_S: Final = 1.0
+_HEAD_BYTES: Final = 1 << 17
+
+
+def read_recording(
+    recording: Recording, clock: Clock, fps: float, *, face: Permit | None, voice: Permit | None
+) -> "RecordingReader":
+    """The units of a recording by the media time at which they end. Blocking: pull it from a thread.
+
+    A stream is decoded only where there is a permit for it. What is damaged is skipped and reported.
+    """
+    return RecordingReader(recording, clock, fps, face=face, voice=voice)
+
+
+def end_s(unit: VideoFrame | AudioChunk) -> float:
+    """Media time at which a unit is complete."""
+    return unit.end_s if isinstance(unit, AudioChunk) else unit.media_time_s
+
+
+class RecordingReader:
+    """An iterator over the units of a recording.
+
+    The file is opened once for each stream, so that it costs no memory when the one is stored far behind the other.
+    Raises `RecordingError` at the end if nothing could be decoded, and if the file cannot be opened again.
+    """
+
+    def __init__(
+        self, recording: Recording, clock: Clock, fps: float, *, face: Permit | None, voice: Permit | None
+    ) -> None:
+        self._recording = recording
+        self._clock = clock
+        self._fps = fps
+        self._reports: list[StreamReport] = []
+        self._sound_notes: Sequence[str] = ()
+        self._streams: list[Iterator[VideoFrame | AudioChunk]] = []
+        if recording.has_video and face is not None:
+            self._streams.append(self._frames(face, self._report_on("video")))
+        if recording.has_audio and voice is not None:
+            self._streams.append(self._chunks(voice, self._report_on("audio")))
+        self._merged = heapq.merge(*self._streams, key=end_s)
+        self._units = 0
+        self._ended = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> VideoFrame | AudioChunk:
+        try:
+            unit = next(self._merged)
+        except StopIteration:
+            self._ended = True
+            self._check_any()
+            raise
+        except (FFmpegError, OSError) as error:
+            raise RecordingError(
+                f"cannot read the recording {self._recording.path}: {in_plain_words(error)}"
+            ) from error
+        self._units += 1
+        return unit
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Idempotent; not while another thread pulls."""
+        for stream in (self._merged, *self._streams):
+            stream.close()  # type: ignore[attr-defined]  # generators
+
+    @property
+    def report(self) -> Sequence[str]:
+        """What was chosen, skipped, shifted or found odd so far, as sentences; complete once the iterator has ended."""
+        told = [*self._recording.notes]
+        for each in self._reports:
+            told += each.sentences()
+            if self._ended:
+                told += self._truncation(each)
+        return [*told, *self._sound_notes]
+
+    def _report_on(self, name: str) -> StreamReport:
+        report = StreamReport(name)
+        self._reports.append(report)
+        return report
+
+    def _truncation(self, report: StreamReport) -> list[str]:
+        promised_s = self._recording.promised_s.get(report.name, 0.0)
+        if report.read_to_s + report.closed_s >= promised_s - _TRUNCATED_S:
+            return []
+        return [f"{report.name}: the file is truncated: {report.read_to_s:.1f} of {promised_s:.1f} s could be read"]
+
+    def _check_any(self) -> None:
+        if self._reports and not self._units and not any(report.decoded for report in self._reports):
+            why = "; ".join(self.report) or "it holds no frames"
+            raise RecordingError(f"nothing in {self._recording.path} could be decoded: {why}")
+
+    def _frames(self, permit: Permit, report: StreamReport) -> Iterator[VideoFrame]:
+        with open_container(self._recording.path) as container:
+            video, audio = select(container, self._recording)
+            assert video is not None
+            video.thread_type = "AUTO"
+            pictures = Pictures(
+                video,
+                self._clock,
+                permit,
+                fps=self._fps,
+                frame_s=frame_s(video),
+                report=report,
+                photo=self._photo(container),
+            )
+            streams: list[VideoStream | AudioStream] = [video] if audio is None else [video, audio]
+            decoder = Decoder(
+                container, video, streams, av.VideoFrame, origin_s=self._recording.origin_s, report=report
+            )
+            with closing(decoder.frames()) as frames:  # type: ignore[type-var]  # a generator
+                for frame, media_time_s in frames:
+                    unit = pictures.take(frame, media_time_s)
+                    if unit is not None:
+                        yield unit
+
+    def _photo(self, container: InputContainer) -> Orientation | None:
+        """How a photograph is to be turned, if the file is one."""
+        if not container.format.name.endswith(("image2", "_pipe")):
+            return None
+        with self._recording.path.open("rb") as file:
+            return photo_orientation(file.read(_HEAD_BYTES))
+
+    def _chunks(self, permit: Permit, report: StreamReport) -> Iterator[AudioChunk]:
+        with open_container(self._recording.path) as container:
+            video, audio = select(container, self._recording)
+            assert audio is not None
+            sound = Sound(self._clock, permit, report)
+            streams: list[VideoStream | AudioStream] = [audio] if video is None else [video, audio]
+            decoder = Decoder(
+                container, audio, streams, av.AudioFrame, origin_s=self._recording.origin_s, report=report
+            )
+            with closing(decoder.frames()) as frames:  # type: ignore[type-var]  # a generator
+                for frame, media_time_s in frames:
+                    yield from sound.take(frame, media_time_s)
+                yield from sound.end()
+            self._sound_notes = sound.notes()

@@ -1,0 +1,176 @@
+"""From a file's time stamps to media time, for all its streams together.
+
+Media time begins at the file's start, which is one origin for all streams. Each stream has a shift, which is added to
+its stamps. A stamp that is close to the end of its stream's newest packet changes nothing. Anything else is one of:
+
+- an odd stamp: the stamps return within a few packets. These packets lose their stamps.
+- a restart: the stamps go back and stay there. What follows is appended to what came before.
+- a gap: the stamps go ahead and stay there. It is kept if it is at most `MAX_HOLE_S`, or if the other stream fills it.
+- a jump: a longer hole, in both streams. It is closed, because an estimate is due for each second of media time.
+
+The holes kept in one file are limited in total as well: `_HOLES_S` and `_HOLES_SHARE` of the content.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from sidecar.sources.recording.report import StreamReport
+
+Item = TypeVar("Item")
+
+MAX_HOLE_S: Final = 600.0
+_HOLES_S: Final = 3600.0
+_HOLES_SHARE: Final = 4.0
+_SHORT_HOLE_S: Final = 10.0
+"""Not counted into the total: slide shows consist of them."""
+_CLOSE_S: Final = 1.0
+"""Stamps this close to the expected ones are no jump."""
+_CLOSE_PACKETS: Final = 16
+"""The same in packets, where pictures are stamped by display, not by decoding order: they are that far out of order."""
+_LOOKAHEAD: Final = 8
+"""Packets of a stream that are looked at before a jump is believed."""
+_OTHER_SHIFT_S: Final = 0.5
+"""Overlap up to which a shift of the other stream is taken over: streams do not end at the same moment."""
+_SAME_PART_S: Final = 10.0
+"""A restart continues behind the longest stream, unless this stream ended that much earlier."""
+_SHIFTS: Final = 4
+
+
+@dataclass(slots=True)
+class Stamped(Generic[Item]):
+    """An item with the time stamp its file gives it."""
+
+    item: Item
+    stamp_s: float | None
+    """By decoding order where the file says it, else by display."""
+    duration_s: float
+    """0 where unknown."""
+    ordered: bool = True
+    """False where the stamp is by display, so that neighbours may be out of order."""
+
+
+@dataclass(slots=True)
+class Placed(Generic[Item]):
+    """An item whose stamp became media time, `shift_s` later or earlier."""
+
+    item: Item
+    shift_s: float | None
+    """None: the stamp is to be ignored, and the item follows the one before."""
+
+
+@dataclass(slots=True)
+class _Stream(Generic[Item]):
+    report: StreamReport
+    shifts: deque[float]
+    """Newest last."""
+    end_s: float = 0.0
+    """Media time after the newest packet."""
+    held: deque[Stamped[Item]] = field(default_factory=deque)
+
+    @property
+    def shift_s(self) -> float:
+        return self.shifts[-1]
+
+    def off_s(self, stamped: Stamped[Item], shift_s: float) -> float:
+        """How far from its expected place the item would be under a shift; 0 without a stamp."""
+        return 0.0 if stamped.stamp_s is None else stamped.stamp_s + shift_s - self.end_s
+
+    def fits(self, stamped: Stamped[Item], shift_s: float, after_s: float = 0.0) -> bool:
+        tolerance_s = max(_CLOSE_S, (3 if stamped.ordered else _CLOSE_PACKETS) * stamped.duration_s)
+        return abs(self.off_s(stamped, shift_s) - after_s) <= tolerance_s
+
+    def take(self, stamped: Stamped[Item], shift_s: float | None) -> Placed[Item]:
+        """Move the end of the stream behind the item."""
+        if stamped.stamp_s is None or shift_s is None:
+            self.end_s += stamped.duration_s
+        else:
+            end_s = stamped.stamp_s + shift_s + stamped.duration_s
+            self.end_s = end_s if stamped.ordered else max(end_s, self.end_s)
+        return Placed(stamped.item, shift_s)
+
+    def adopt(self, shift_s: float) -> None:
+        if shift_s in self.shifts:
+            self.shifts.remove(shift_s)
+        self.shifts.append(shift_s)
+
+
+class Timeline(Generic[Item]):
+    """Places the packets of a file's streams, given in the order of the file."""
+
+    def __init__(self, reports: Mapping[int, StreamReport], origin_s: float | None) -> None:
+        self._streams: Mapping[int, _Stream[Item]] = {
+            key: _Stream(report, deque(maxlen=_SHIFTS)) for key, report in reports.items()
+        }
+        self._origin_s = origin_s
+        self._holes_s = self._content_s = 0.0
+
+    def place(self, key: int, stamped: Stamped[Item]) -> Sequence[Placed[Item]]:
+        """Take a packet of the stream `key`; returns packets of that stream that are placed, in their order."""
+        stream = self._streams[key]
+        if not stream.shifts:
+            if self._origin_s is None:
+                self._origin_s = stamped.stamp_s
+            stream.adopt(-(self._origin_s or 0.0))
+        self._content_s += stamped.duration_s
+        if not stream.held and stream.fits(stamped, stream.shift_s):
+            return (stream.take(stamped, stream.shift_s),)
+        stream.held.append(stamped)
+        return list(self._release(stream, whole=False))
+
+    def flush(self, key: int) -> Sequence[Placed[Item]]:
+        """The packets of a stream that are still held, at the end of the file."""
+        return list(self._release(self._streams[key], whole=True))
+
+    def _release(self, stream: _Stream[Item], *, whole: bool) -> Iterator[Placed[Item]]:
+        while stream.held:
+            first = stream.held[0]
+            if stream.fits(first, stream.shift_s):
+                yield stream.take(stream.held.popleft(), stream.shift_s)
+            elif self._returns(stream):
+                stream.report.odd_stamps += 1
+                yield stream.take(stream.held.popleft(), None)
+            elif whole or len(stream.held) >= _LOOKAHEAD:
+                self._jump(stream, first)
+                yield stream.take(stream.held.popleft(), stream.shift_s)
+            else:
+                return
+
+    @staticmethod
+    def _returns(stream: _Stream[Item]) -> bool:
+        """Whether a later packet continues where the stream was before the first one that is held."""
+        after_s = 0.0
+        for stamped in stream.held:
+            if after_s and stamped.stamp_s is not None and stream.fits(stamped, stream.shift_s, after_s):
+                return True
+            after_s += max(stamped.duration_s, 1e-6)
+        return False
+
+    def _jump(self, stream: _Stream[Item], first: Stamped[Item]) -> None:
+        """Choose the shift for a stream whose stamps went elsewhere for good."""
+        assert first.stamp_s is not None
+        others = [other for other in self._streams.values() if other is not stream and other.shifts]
+        known = [shift for each in (stream, *others) for shift in each.shifts]
+        for shift_s in sorted(set(known), key=lambda shift: abs(stream.off_s(first, shift))):
+            if shift_s != stream.shift_s and -_OTHER_SHIFT_S <= stream.off_s(first, shift_s) <= _SAME_PART_S:
+                stream.adopt(shift_s)
+                return
+        off_s = stream.off_s(first, stream.shift_s)
+        if off_s < 0:
+            ends = [other.end_s for other in others if abs(other.end_s - stream.end_s) <= _SAME_PART_S]
+            stream.adopt(max([stream.end_s, *ends]) - first.stamp_s)
+            stream.report.restarts += 1
+        elif not self._keeps(off_s, filled=any(other.end_s + _SAME_PART_S >= stream.end_s + off_s for other in others)):
+            stream.adopt(stream.end_s - first.stamp_s)
+            stream.report.closed += 1
+            stream.report.closed_s += off_s
+
+    def _keeps(self, hole_s: float, *, filled: bool) -> bool:
+        if filled or hole_s <= _SHORT_HOLE_S:
+            return True
+        allowed_s = _HOLES_S + _HOLES_SHARE * self._content_s
+        if hole_s > MAX_HOLE_S or self._holes_s + hole_s > allowed_s:
+            return False
+        self._holes_s += hole_s
+        return True
