@@ -1,14 +1,14 @@
-"""Fetching the files of a pack that are not here, on the operator's command and never else."""
+"""Downloads the files of a pack that are missing, only when the operator asks for it."""
 
 import contextlib
+import http.client
 import os
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -16,6 +16,8 @@ from sidecar.errors import PackError, Unavailable
 from sidecar.inference.manifest import ModelSpec
 from sidecar.inference.pack import FileFinding, FileState, file_state, verify
 from sidecar.types import Options
+
+_BLOCK_BYTES: Final = 1 << 20
 
 
 class FetchOptions(Options, frozen=True):
@@ -42,7 +44,7 @@ def _address(folder: Path, finding: FileFinding, options: FetchOptions) -> str:
     spec = finding.model
     kind, _, rest = spec.source.partition(":")
     if kind == "repository":
-        raise PackError(f"{finding.path}: is part of the repository; restore it from there")
+        raise PackError(f"{finding.path}: is part of the repository and the wheel; restore it from there")
     if kind == "hf":
         repository, _, path = rest.partition("@")
         revision, _, path = path.partition("/")
@@ -61,20 +63,34 @@ def _is_graph(folder: Path, spec: ModelSpec, finding: FileFinding) -> bool:
 
 def _bring(finding: FileFinding, address: str, timeout_s: float) -> None:
     """Download beside the target and move into place only what has the right digest."""
-    finding.path.parent.mkdir(parents=True, exist_ok=True)
     partial = finding.path.with_name(f"{finding.path.name}.partial")
     try:
-        with urllib.request.urlopen(address, timeout=timeout_s) as source, partial.open("wb") as target:  # noqa: S310 - scheme checked by the manifest
-            shutil.copyfileobj(source, target)
+        finding.path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as target:
+            for block in _blocks(finding, address, timeout_s):
+                target.write(block)
         if file_state(partial, finding.sha256) is not FileState.OK:
             raise PackError(f"{address}: does not have the SHA-256 of the manifest (model {finding.model.name!r})")
         os.replace(partial, finding.path)
+    except OSError as error:
+        raise PackError(f"{finding.path}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _blocks(finding: FileFinding, address: str, timeout_s: float) -> Iterator[bytes]:
+    """The content at an address. Raises `PackError` for an address that is wrong, `Unavailable`."""
+    try:
+        with urllib.request.urlopen(address, timeout=timeout_s) as source:  # noqa: S310 - scheme checked by the manifest
+            while block := source.read(_BLOCK_BYTES):
+                yield block
     except urllib.error.HTTPError as error:
         raise PackError(
             f"{address}: answered {error.code} (model {finding.model.name!r}); correct key 'source'"
         ) from error
-    except OSError as error:
-        raise Unavailable(f"{address}: cannot be fetched ({error})") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)  # an `URLError` wraps the error itself
+        raise Unavailable(
+            f"{address}: cannot be fetched ({getattr(reason, 'strerror', None) or reason or type(reason).__name__})"
+        ) from error

@@ -121,7 +121,8 @@ def read_manifest(folder: Path) -> tuple[ModelSpec, ...]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PackError(f"{path}: cannot be read ({error}); set SIDECAR_MODELS to a folder with {MANIFEST}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PackError(f"{path}: cannot be read ({reason}); set SIDECAR_MODELS to a folder with {MANIFEST}") from error
     try:
         specs = msgspec.toml.decode(text, type=_Manifest).model
     except (msgspec.DecodeError, msgspec.ValidationError) as error:

@@ -121,6 +121,8 @@ def _refusal(spec: ModelSpec) -> str:
 
 def _complaint(finding: FileFinding) -> str:
     source = finding.model.source
-    remedy = "restore it from the repository" if source == "repository" else "run `sidecar models fetch`"
+    remedy = "restore it from the repository, or install the sidecar again"
+    if source != "repository":
+        remedy = "run `sidecar models fetch`"
     what = "is missing" if finding.state is FileState.MISSING else "does not have the SHA-256 of the manifest"
     return f"{finding.path}: {what} (model {finding.model.name!r}); {remedy}"

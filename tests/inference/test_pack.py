@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import re
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,45 @@ def test_fetch_keeps_nothing_that_is_altered(folder: Path, tmp_path: Path) -> No
     with pytest.raises(PackError, match="SHA-256"):
         list(fetch(folder, FetchOptions()))
     assert not list((folder / "weights").iterdir())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"rubbish\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: gopher://x\r\n\r\n",
+    ],
+)
+def test_a_mirror_that_answers_rubbish_leaves_nothing_behind(folder: Path, answer: bytes) -> None:
+    write_manifest(folder, random_model(folder, "voice", VOICE, source="hf:someone/voices@0123abc/voice.onnx"))
+    (folder / "weights/voice.onnx").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        mirror = FetchOptions(huggingface_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises((PackError, Unavailable), match=r"voice\.onnx: "):
+            list(fetch(folder, mirror))
+        server.join()
+    assert not list((folder / "weights").iterdir())
+
+
+def test_a_pack_that_cannot_be_written_says_so(folder: Path, tmp_path: Path) -> None:
+    write_manifest(folder, random_model(folder, "face", FACE, source="file:../face.onnx"))
+    (folder / "weights/face.onnx").rename(tmp_path / "face.onnx")
+    (folder / "weights").rmdir()
+    (folder / "weights").touch()
+    with pytest.raises(PackError, match=r"face\.onnx: cannot be written: (Not a directory|File exists)"):
+        list(fetch(folder, FetchOptions()))
 
 
 def test_fetch_cannot_bring_a_file_of_the_repository(folder: Path) -> None:
