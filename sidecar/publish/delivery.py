@@ -129,13 +129,16 @@ class Delivery:
                 )
 
     def _judge_index(self, index: dict[str, float], answer: object) -> None:
-        """Forget what is in the index now, and what it will never take: its events are delivered all the same."""
+        """Forget what the index has now, and what it will not take: its events are delivered all the same."""
+        code = _of(answer)
+        if _is_error(answer) and code not in (*_LASTING, "NOPERM"):
+            return  # with the next batch
         for room, time_s in index.items():
             if self._index.get(room) == time_s:
                 del self._index[room]
-        if _is_error(answer):
+        if code:
             self._telemetry.dropped.labels("redis", "index_refused").inc()
-            self._report("index", f"{ROOMS_KEY} cannot be written, the list of rooms is incomplete ({_of(answer)})")
+            self._report("index", f"{ROOMS_KEY} cannot be written, the list of rooms is incomplete ({code})")
 
     def _report(self, what: str, message: str) -> None:
         if what not in self._reported:

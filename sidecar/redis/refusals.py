@@ -56,6 +56,8 @@ def _credentials(error: BaseException, code: str) -> SidecarError | None:
 
 
 def _state(error: BaseException, code: str) -> SidecarError | None:
+    if isinstance(error, redis_errors.SlotNotCoveredError):
+        return Unavailable(f"Redis cannot be used at present: {_PASSING['CLUSTERDOWN']}")
     if not code:
         return None
     if _NO_CLUSTER in str(error):
@@ -79,8 +81,12 @@ def _path(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error answer behind what the cluster client makes of it."""
+    """The error answer, or the failure of the network, behind what the cluster client makes of it."""
     chain = [error]
     while (behind := chain[-1].__cause__ or chain[-1].__context__) is not None and behind not in chain:
         chain.append(behind)
-    return next((each for each in chain if error_code(each)), error)
+    if answer := next((each for each in chain if error_code(each)), None):
+        return answer
+    if isinstance(error, redis_errors.RedisClusterException):
+        return next((each for each in chain if isinstance(each, redis_errors.RedisError | OSError)), error)
+    return error
