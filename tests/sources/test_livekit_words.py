@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from livekit import api
 
-from sidecar.sources.livekit import LiveKitOptions, TokenMask, observer_token
+from sidecar.sources.livekit import LiveKitOptions, TokenMask, mask_sdk_logs, observer_token
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -38,3 +38,21 @@ def test_tokens_are_masked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     finally:
         logger.removeFilter(mask)
     assert caplog.messages == ["refused: (token), reason 401"]
+
+
+def test_the_sdk_logs_neither_names_nor_whole_events(caplog: pytest.LogCaptureFixture) -> None:
+    mask_sdk_logs()
+    mask_sdk_logs()
+    sdk = logging.getLogger("livekit")
+    sdk.warning('Disconnected from room "Anna and Bob" with reason: %s', "ClientInitiated")
+    try:
+        {}["anna"]
+    except KeyError:
+        logging.exception("error running user callback for %s: %s", "track_muted", 'identity: "anna"\n name: "Anna"')
+    logging.warning("another message of the root logger")
+    assert caplog.messages == [
+        'Disconnected from room "..." with reason: ClientInitiated',
+        "error running user callback for track_muted: KeyError",
+        "another message of the root logger",
+    ]
+    assert "anna" not in caplog.text

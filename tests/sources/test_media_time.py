@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sidecar.sources.livekit.media_time import AudioTimeline, FrameRate
+from sidecar.sources.livekit.media_time import AudioTimeline, FrameRate, shown_s
 
 CHUNK = 1600
 
@@ -70,3 +70,22 @@ def test_a_pause_is_not_made_up_for() -> None:
     assert rate.takes(0.0)
     after_pause = [10 + n / 30 for n in range(30)]
     assert sum(rate.takes(time_s) for time_s in after_pause) <= 6
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, -2.0, 3600.0])
+def test_a_clock_of_frames_that_jumps_does_not_starve_the_tap(jump_s: float) -> None:
+    rate = FrameRate(5.0)
+    before = sum(rate.takes(5000 + n / 15) for n in range(150))
+    after = sum(rate.takes(5010 + jump_s + n / 15) for n in range(150))
+    back = sum(rate.takes(5020 + n / 15) for n in range(150))
+    assert before == pytest.approx(50, abs=2)
+    assert after == pytest.approx(50, abs=2)
+    assert back == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "expected_s"),
+    [(100.0, 100.0), (99.5, 99.5), (100.01, 100.0), (0.0, 100.0), (-7.0, 100.0), (4000.0, 100.0)],
+)
+def test_a_frame_is_placed_by_its_stamp_while_that_is_on_our_clock(stamp_s: float, expected_s: float) -> None:
+    assert shown_s(int(stamp_s * 1e6), arrived_s=100.0) == pytest.approx(expected_s)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from livekit import rtc
+from livekit.rtc.video_frame import _get_plane_length
 
+from sidecar.errors import TrackUnavailable
 from sidecar.sources.livekit.pictures import LARGEST_PX, upright_rgb
 
 
@@ -50,3 +52,51 @@ def test_any_size_comes_out_whole_and_bounded(height: int, width: int) -> None:
         y, x = received.shape[0] // 4, received.shape[1] // 4
         np.testing.assert_allclose(received[y, 3 * x].astype(int), (20, 220, 20), atol=12)
         np.testing.assert_allclose(received[3 * y, x].astype(int), (20, 20, 220), atol=12)
+
+
+def ten_bit(frame: rtc.VideoFrame) -> rtc.VideoFrame:
+    samples = np.frombuffer(frame.data, np.uint8).astype("<u2") << 2
+    return rtc.VideoFrame(frame.width, frame.height, rtc.VideoBufferType.I010, samples.tobytes())
+
+
+def full_chroma(frame: rtc.VideoFrame) -> rtc.VideoFrame:
+    planes = np.frombuffer(frame.data, np.uint8)
+    luma_size = frame.width * frame.height
+    chroma = planes[luma_size:].reshape(2, frame.height // 2, frame.width // 2).repeat(2, axis=1).repeat(2, axis=2)
+    data = np.concatenate([planes[:luma_size], chroma.ravel()]).tobytes()
+    return rtc.VideoFrame(frame.width, frame.height, rtc.VideoBufferType.I444, data)
+
+
+def interleaved(frame: rtc.VideoFrame) -> rtc.VideoFrame:
+    planes = np.frombuffer(frame.data, np.uint8)
+    luma_size = frame.width * frame.height
+    data = np.concatenate([planes[:luma_size], planes[luma_size:].reshape(2, -1).T.ravel()]).tobytes()
+    return rtc.VideoFrame(frame.width, frame.height, rtc.VideoBufferType.NV12, data)
+
+
+@pytest.mark.parametrize("format_of", [ten_bit, full_chroma, interleaved])
+def test_whatever_a_decoder_delivers_has_the_same_colours(format_of) -> None:
+    frame = i420(quarters(180, 320))
+    expected = upright_rgb(frame, rtc.VideoRotation.VIDEO_ROTATION_0)
+    received = upright_rgb(format_of(frame), rtc.VideoRotation.VIDEO_ROTATION_0)
+    np.testing.assert_allclose(received.astype(int), expected.astype(int), atol=2)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 64), (64, 0)])
+def test_a_frame_of_no_size_is_refused_before_it_can_abort_the_process(size: tuple[int, int]) -> None:
+    with pytest.raises(TrackUnavailable, match="cannot be converted"):
+        upright_rgb(rtc.VideoFrame(*size, rtc.VideoBufferType.I420, b""), rtc.VideoRotation.VIDEO_ROTATION_0)
+
+
+@pytest.mark.parametrize("kind", [rtc.VideoBufferType.I420, rtc.VideoBufferType.I010, rtc.VideoBufferType.I444])
+def test_a_frame_with_too_little_data_is_refused(kind: int) -> None:
+    data = bytes(_get_plane_length(kind, 64, 48) - 1)
+    with pytest.raises(TrackUnavailable, match="64x48"):
+        upright_rgb(rtc.VideoFrame(64, 48, kind, data), rtc.VideoRotation.VIDEO_ROTATION_0)
+
+
+def test_formats_that_no_camera_has_are_refused() -> None:
+    with pytest.raises(TrackUnavailable, match="cannot be converted"):
+        upright_rgb(
+            rtc.VideoFrame(64, 48, rtc.VideoBufferType.ABGR, bytes(64 * 48 * 4)), rtc.VideoRotation.VIDEO_ROTATION_0
+        )

@@ -37,21 +37,43 @@ def upright_rgb(frame: rtc.VideoFrame, rotation: int) -> ByteArray:
 
     Raises `TrackUnavailable` where the frame cannot be converted.
     """
-    try:
-        small = _thinned(frame) if max(frame.width, frame.height) > LARGEST_PX else frame
-        rgb24 = small.convert(rtc.VideoBufferType.RGB24)
-        rgb = np.frombuffer(rgb24.data, np.uint8).reshape(rgb24.height, rgb24.width, 3)
-    except Exception as error:  # the SDK raises nothing narrower for what it cannot convert
-        size = f"{frame.width}x{frame.height}"
-        raise TrackUnavailable(f"a {size} frame cannot be converted: {type(error).__name__}") from error
+    i420 = _i420(frame)
+    small = _thinned(i420) if max(i420.width, i420.height) > LARGEST_PX else i420
+    rgb24 = small.convert(rtc.VideoBufferType.RGB24)
+    rgb = np.frombuffer(rgb24.data, np.uint8).reshape(rgb24.height, rgb24.width, 3)
     turns = _QUARTER_TURNS.get(rotation, 0)
     return np.ascontiguousarray(np.rot90(rgb, -turns)) if turns else rgb
 
 
-def _thinned(frame: rtc.VideoFrame) -> rtc.VideoFrame:
+def _i420(frame: rtc.VideoFrame) -> rtc.VideoFrame:
+    """The frame with 8 bits and quarter-size chroma, the only format that the SDK converts to RGB.
+
+    Checked first: on a frame of another size than its data, or of no size, the SDK's native part reads foreign memory
+    or aborts the process. It aborts on 10-bit frames, too, which are converted here.
+    """
+    width, height = frame.width, frame.height
+    luma, chroma = width * height, 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    size = {
+        rtc.VideoBufferType.I420: luma + chroma,
+        rtc.VideoBufferType.NV12: luma + chroma,
+        rtc.VideoBufferType.I010: 2 * (luma + chroma),
+        rtc.VideoBufferType.I420A: 2 * luma + chroma,
+        rtc.VideoBufferType.I422: luma + 2 * ((width + 1) // 2) * height,
+        rtc.VideoBufferType.I444: 3 * luma,
+    }.get(frame.type)
+    if luma <= 0 or width <= 0 or frame.data.nbytes != size:
+        raise TrackUnavailable(f"a frame of type {frame.type} with {width}x{height} pixels cannot be converted")
+    if frame.type == rtc.VideoBufferType.I420:
+        return frame
+    if frame.type == rtc.VideoBufferType.I010:
+        samples = (np.frombuffer(frame.data, "<u2") >> 2).astype(np.uint8)
+        return rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, samples.tobytes())
+    return frame.convert(rtc.VideoBufferType.I420)
+
+
+def _thinned(i420: rtc.VideoFrame) -> rtc.VideoFrame:
     """An I420 frame with every n-th pixel of every n-th row, so that it is at most `LARGEST_PX` long."""
-    step = -(-max(frame.width, frame.height) // LARGEST_PX)
-    i420 = frame if frame.type == rtc.VideoBufferType.I420 else frame.convert(rtc.VideoBufferType.I420)
+    step = -(-max(i420.width, i420.height) // LARGEST_PX)
     planes = np.frombuffer(i420.data, np.uint8)
     half_height, half_width = (i420.height + 1) // 2, (i420.width + 1) // 2
     luma_size, chroma_size = i420.height * i420.width, half_height * half_width

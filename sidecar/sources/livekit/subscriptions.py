@@ -175,11 +175,11 @@ class _Subscription:
 
     async def begin(self) -> tuple[rtc.RemoteTrack, asyncio.Future[None]]:
         clock = asyncio.get_running_loop().time
-        if self._received is None:
-            self._received = asyncio.get_running_loop().create_future()
+        received = self._received
+        if received is None:
+            received = self._received = asyncio.get_running_loop().create_future()
             self._asked_s = clock()
             self._subscribe()
-        received = self._received
         while not (await asyncio.wait((received,), timeout=_ASK_AGAIN_S))[0]:
             if clock() - self._asked_s >= _ASK_AGAIN_S:  # else another tap has just asked
                 self._asked_s = clock()
