@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal, TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Final, Literal
 
 from sidecar.clock import Clock
 from sidecar.consent.audit import AuditChain
 from sidecar.consent.gate import CONSENT_ATTRIBUTE, ConsentGate, parse_consent
-from sidecar.errors import ConfigurationError, InvariantBroken
+from sidecar.errors import AuditUnavailable, ConfigurationError, InvariantBroken
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.publisher import RoomPublisher
 from sidecar.room.person import Person, RoomScope
 from sidecar.room.taps import Consumer
 from sidecar.schema import RoomChange
-from sidecar.sources.recording import Recording, end_s, read_recording
+from sidecar.sources.recording import Recording, RecordingReader, end_s, read_recording
 from sidecar.supervisor import Supervisor, contained
 from sidecar.telemetry import Telemetry
 from sidecar.types import AudioChunk, EndReason, Missing, Modality, Participant, ParticipantKind, Permit, VideoFrame
@@ -91,22 +93,25 @@ class RecordingAnalysis:
         Raises `ConfigurationError` for a malformed consent, `AuditUnavailable` where the audit cannot be written.
         """
         granted = self._attach(consent)
+        reader = read_recording(
+            self._recording,
+            self._clock,
+            self._fps,
+            face=granted.get(Modality.FACE),
+            voice=granted.get(Modality.VOICE),
+        )
         reason = "failed"
         try:
-            units = read_recording(
-                self._recording,
-                self._clock,
-                self._fps,
-                face=granted.get(Modality.FACE),
-                voice=granted.get(Modality.VOICE),
-            )
-            await self._read(units, progress)
+            await self._read(reader, progress)
             reason = "end_of_recording"
         except asyncio.CancelledError:
             reason = "interrupted"
             raise
         finally:
             self._detach(reason)
+            for finding in reader.report:
+                log.warning("%s", finding)
+        self._require_audit()
 
     def _attach(self, consent: str) -> dict[Modality, Permit]:
         check_consent(consent)
@@ -114,17 +119,25 @@ class RecordingAnalysis:
         self._publish_room("attached")
         change = self._gate.declare(Participant(IDENTITY, ParticipantKind.STANDARD, {CONSENT_ATTRIBUTE: consent}))
         self._person.consent(change)
+        self._require_audit()
         return {permit.modality: permit for permit in change.granted}
 
-    async def _read(self, units: Iterator[VideoFrame | AudioChunk], progress: Progress) -> None:
+    def _require_audit(self) -> None:
+        """Raises `AuditUnavailable` where the disk refuses the proof of what was done."""
+        if not self._audit.retry():
+            raise AuditUnavailable(f"the audit cannot be written to {self._audit.path.parent}; make room on the disk")
+
+    async def _read(self, reader: RecordingReader, progress: Progress) -> None:
+        """Decode in a thread, one unit ahead of the models."""
         ended_s, next_tick_s = 0.0, _TICK_S
-        while (unit := await asyncio.to_thread(_next, units)) is not None:
-            while end_s(unit) > next_tick_s + 1e-6:
-                await self._tick(next_tick_s)
-                next_tick_s += _TICK_S
-            await self._take(unit)
-            ended_s = end_s(unit)
-            progress(ended_s)
+        async with aclosing(_pulled(reader)) as units:
+            async for unit in units:
+                while end_s(unit) > next_tick_s + 1e-6:
+                    await self._tick(next_tick_s)
+                    next_tick_s += _TICK_S
+                await self._take(unit)
+                ended_s = end_s(unit)
+                progress(ended_s)
         if ended_s > 0 or self._recording.has_video:
             await self._tick(max(ended_s, next_tick_s - _TICK_S))
 
@@ -168,8 +181,15 @@ def check_consent(consent: str) -> None:
         raise ConfigurationError(f"--consent {consent!r}: give some of face,voice,text, separated by commas")
 
 
-Item = TypeVar("Item")
-
-
-def _next(items: Iterator[Item]) -> Item | None:
-    return next(items, None)
+async def _pulled(reader: RecordingReader) -> AsyncGenerator[VideoFrame | AudioChunk, None]:
+    """The units of a reader, which only one thread touches; the next one is decoded while this one is used."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording") as thread:
+        ahead = loop.run_in_executor(thread, next, reader, None)
+        try:
+            while (unit := await ahead) is not None:
+                ahead = loop.run_in_executor(thread, next, reader, None)
+                yield unit
+        finally:
+            ahead.cancel()
+            thread.submit(reader.close)
