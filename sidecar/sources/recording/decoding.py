@@ -1,6 +1,6 @@
 """One stream of a file as decoded frames with their media time, whatever is damaged between them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import av
@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from sidecar.sources.recording.messages import as_damage
 from sidecar.sources.recording.packets import packets
 from sidecar.sources.recording.report import StreamReport
-from sidecar.sources.recording.timing import Placed, Stamped, Timeline
+from sidecar.sources.recording.timing import Stamped, Timeline
 
 Frame = TypeVar("Frame", av.VideoFrame, av.AudioFrame)
 
@@ -29,7 +29,8 @@ _FRAME_S = 0.04
 class Decoder(Generic[Frame]):
     """The frames of the stream `own`.
 
-    All `streams` are followed, so that a jump of the time stamps moves them together; only `own` is decoded.
+    `decode` is that of its codec context. All `streams` are followed, so that a jump of the time stamps moves them
+    together; only `own` is decoded.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Decoder(Generic[Frame]):
         container: InputContainer,
         own: VideoStream | AudioStream,
         streams: Sequence[VideoStream | AudioStream],
-        kind: type[Frame],
+        decode: "Callable[[Packet[Stream] | None], list[Frame]]",
         *,
         origin_s: float | None,
         report: StreamReport,
@@ -45,7 +46,7 @@ class Decoder(Generic[Frame]):
         self._container = container
         self._own = own
         self._streams = streams
-        self._kind: type[Frame] = kind
+        self._decode: Callable[[Packet[Stream] | None], list[Frame]] = decode
         self._report = report
         self._tick_s = {stream.index: float(stream.time_base or 0) for stream in streams}
         self._packet_s = {stream.index: frame_s(stream) for stream in streams}
@@ -56,49 +57,58 @@ class Decoder(Generic[Frame]):
 
     def frames(self) -> Iterator[tuple[Frame, float | None]]:
         """Frames in the order of display, each with its media time; None where it follows the frame before."""
+        tick_s = self._tick_s[self._own.index]
+        for packet in self._placed():
+            for frame in self._decoded(packet):
+                pts = frame.pts
+                yield frame, None if pts is None else pts * tick_s
+
+    def _placed(self) -> "Iterator[Packet[Stream] | None]":
+        """The packets of `own`, stamped with media time; None at the end, for the frames left in the decoder."""
         own = self._own.index
-        tick_s = self._tick_s[own]
         for packet in packets(self._container, self._streams, {own: self._report}):
             index = packet.stream_index
             if packet.is_discard:  # before the start by an edit list: decoded, as others refer to it, but not shown
                 if index == own:
-                    yield from self._decode(packet, tick_s)
+                    yield packet
                 continue
-            for placed in self._timeline.place(index, self._stamped(packet, index)):
+            tick_s, dts = self._tick_s[index], packet.dts
+            duration_s = (packet.duration or 0) * tick_s or self._packet_s[index]
+            shift_s = None if dts is None else self._timeline.follow(index, dts * tick_s, duration_s)
+            if shift_s is not None:
                 if index == own:
-                    yield from self._decode(_restamped(placed, tick_s), tick_s)
+                    yield _restamped(packet, shift_s, tick_s)
+                continue
+            for placed in self._timeline.place(index, self._stamped(packet, index, duration_s)):
+                if placed.item is not None:
+                    yield _restamped(placed.item, placed.shift_s, tick_s)
         for placed in self._timeline.flush(own):
-            yield from self._decode(_restamped(placed, tick_s), tick_s)
-        yield from self._decode(None, tick_s)
+            if placed.item is not None:
+                yield _restamped(placed.item, placed.shift_s, self._tick_s[own])
+        yield None
 
-    def _stamped(self, packet: "Packet[Stream]", index: int) -> "Stamped[Packet[Stream] | None]":
-        tick_s, pts, dts = self._tick_s[index], packet.pts, packet.dts
-        stamp = pts if dts is None else dts
+    def _stamped(self, packet: "Packet[Stream]", index: int, duration_s: float) -> "Stamped[Packet[Stream] | None]":
+        stamp = packet.pts if packet.dts is None else packet.dts
         return Stamped(
             item=packet if index == self._own.index else None,
-            stamp_s=None if stamp is None else stamp * tick_s,
-            duration_s=(packet.duration or 0) * tick_s or self._packet_s[index],
-            ordered=dts is not None,
+            stamp_s=None if stamp is None else stamp * self._tick_s[index],
+            duration_s=duration_s,
+            ordered=packet.dts is not None,
         )
 
-    def _decode(self, packet: "Packet[Stream] | None", tick_s: float) -> Iterator[tuple[Frame, float | None]]:
-        for frame in self._decoded(packet):
-            self._report.decoded += 1
-            yield frame, None if frame.pts is None else frame.pts * tick_s
-
     def _decoded(self, packet: "Packet[Stream] | None") -> list[Frame]:
-        context = self._own.codec_context
         try:
             try:
-                frames = context.decode(packet)
+                frames = self._decode(packet)
             except (DecoderFull, DecoderEnded):  # an earlier error left it in a state in which it takes no packets
-                context.flush_buffers()
-                frames = context.decode(packet)
+                self._own.codec_context.flush_buffers()
+                frames = self._decode(packet)
         except FFmpegError as error:
             if packet is not None:
                 self._report.undecodable[as_damage(error)] += 1
             return []
-        return [frame for frame in frames if isinstance(frame, self._kind)]
+        self._report.decoded += len(frames)
+        return frames
 
 
 def frame_s(stream: VideoStream | AudioStream) -> float:
@@ -109,17 +119,15 @@ def frame_s(stream: VideoStream | AudioStream) -> float:
     return 1 / rate if 0.05 <= rate <= 1000 else _FRAME_S
 
 
-def _restamped(placed: "Placed[Packet[Stream] | None]", tick_s: float) -> "Packet[Stream]":
-    """The packet with media time as its stamps, in ticks."""
-    packet = placed.item
-    assert packet is not None
+def _restamped(packet: "Packet[Stream]", shift_s: float | None, tick_s: float) -> "Packet[Stream]":
+    """The packet with media time as its stamps, in ticks; without stamps if `shift_s` is None."""
     pts, dts = packet.pts, packet.dts
-    if placed.shift_s is None:
+    if shift_s is None:
         packet.pts = packet.dts = None
         return packet
     if pts is not None and dts is not None and abs(pts - dts) * tick_s > _WIDEST_REORDER_S:
         pts = packet.pts = None
-    ticks = round(placed.shift_s / tick_s) if tick_s else 0
+    ticks = round(shift_s / tick_s) if shift_s and tick_s else 0
     if ticks and pts is not None:
         packet.pts = pts + ticks
     if ticks and dts is not None:

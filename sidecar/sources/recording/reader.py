@@ -6,7 +6,6 @@ from contextlib import closing
 from types import TracebackType
 from typing import Final, Self
 
-import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -138,7 +137,7 @@ class RecordingReader:
             )
             streams: list[VideoStream | AudioStream] = [video] if audio is None else [video, audio]
             decoder = Decoder(
-                container, video, streams, av.VideoFrame, origin_s=self._recording.origin_s, report=report
+                container, video, streams, video.codec_context.decode, origin_s=self._recording.origin_s, report=report
             )
             with closing(decoder.frames()) as frames:  # type: ignore[type-var]  # a generator
                 for frame, media_time_s in frames:
@@ -160,7 +159,7 @@ class RecordingReader:
             sound = Sound(self._clock, permit, report)
             streams: list[VideoStream | AudioStream] = [audio] if video is None else [video, audio]
             decoder = Decoder(
-                container, audio, streams, av.AudioFrame, origin_s=self._recording.origin_s, report=report
+                container, audio, streams, audio.codec_context.decode, origin_s=self._recording.origin_s, report=report
             )
             with closing(decoder.frames()) as frames:  # type: ignore[type-var]  # a generator
                 for frame, media_time_s in frames:
