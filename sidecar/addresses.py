@@ -135,7 +135,7 @@ def _check_client_options(variable: str, url: str, parts: SplitResult) -> None:
     single = url.replace(f"{parts.scheme}://", f"{parts.scheme.removesuffix(_CLUSTER)}://", 1)
     try:
         parse_qsl(parts.query, strict_parsing=bool(parts.query))
-        ConnectionPool.from_url(single).make_connection()
+        ConnectionPool.from_url(single).make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):  # their text quotes values
         hint = "write a '?' of the password as %3F"
         raise ConfigurationError(f"{variable}: the Redis client does not take the options after '?'; {hint}") from None

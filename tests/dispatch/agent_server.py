@@ -30,6 +30,8 @@ class AgentServer:
         self.running: set[str] = set()
         self.ended: dict[str, agent.UpdateJobStatus] = {}
         self.pings = 0
+        self.silent = False
+        """Answers no registration."""
         self._changed = asyncio.Condition()
         self._jobs: dict[str, agent.Job] = {}
 
@@ -40,14 +42,30 @@ class AgentServer:
 
     async def offer(self, room: str) -> agent.AvailabilityResponse:
         """Offer a room to the newest worker, assign it if taken; returns the answer."""
+        job = self.job(room)
+        answer = await self.ask(job)
+        if answer.available:
+            await self.assign(agent.JobAssignment(job=job, token="a token"))
+        return answer
+
+    def job(self, room: str) -> agent.Job:
+        """A new job."""
         job = agent.Job(id=f"AJ_{len(self._jobs)}", room=models.Room(name=room))
         self._jobs[job.id] = job
+        return job
+
+    async def ask(self, job: agent.Job) -> agent.AvailabilityResponse:
+        """Offer a job, without assigning it."""
         await self._tell(agent.ServerMessage(availability=agent.AvailabilityRequest(job=job)))
         await self.until(lambda: job.id in self.answers)
-        answer = self.answers[job.id]
-        if answer.available:
-            await self._tell(agent.ServerMessage(assignment=agent.JobAssignment(job=job, token="a token")))
-        return answer
+        return self.answers[job.id]
+
+    async def assign(self, assignment: agent.JobAssignment) -> None:
+        await self._tell(agent.ServerMessage(assignment=assignment))
+
+    async def send(self, payload: bytes | str) -> None:
+        """Anything at all, to the newest worker."""
+        await self.workers[-1].send(payload)
 
     async def terminate(self, job_id: str) -> None:
         await self._tell(agent.ServerMessage(termination=agent.JobTermination(job_id=job_id)))
@@ -71,7 +89,8 @@ class AgentServer:
             case "register":
                 self.registrations.append(message.register)
                 answer = agent.RegisterWorkerResponse(worker_id=f"AW_{len(self.registrations)}")
-                await socket.send(agent.ServerMessage(register=answer).SerializeToString())
+                if not self.silent:
+                    await socket.send(agent.ServerMessage(register=answer).SerializeToString())
             case "update_worker":
                 self.statuses.append(message.update_worker)
             case "availability":

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from google.protobuf.message import Message
 from livekit import api
-from livekit.protocol import models
+from livekit.protocol import agent, models
 
 from sidecar.dispatch.livekit_server import LiveKitServer
 from tests.dispatch.agent_server import API_KEY, API_SECRET
@@ -78,6 +78,17 @@ async def trickling(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.02)
 
 
+async def agent_socket(request: web.Request) -> web.StreamResponse:
+    """A websocket that registers workers and wants nothing of them."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for received in socket:
+        if agent.WorkerMessage.FromString(received.data).HasField("register"):
+            registered = agent.RegisterWorkerResponse(worker_id="AW_1")
+            await socket.send_bytes(agent.ServerMessage(register=registered).SerializeToString())
+    return socket
+
+
 def rubbish() -> dict[str, Answer]:
     """Answers that are not LiveKit's, by name. Each means: unavailable."""
     return {
@@ -116,18 +127,27 @@ def rubbish() -> dict[str, Answer]:
 
 @dataclass
 class BrokenApi:
-    """The running server. `answers` by method name (`ListRooms`); `everything` is said to all."""
+    """The running server. `answers` by method name (`ListRooms`); `everything` answers the others."""
 
     server: LiveKitServer = field(default_factory=lambda: LiveKitServer("ws://nowhere", API_KEY, API_SECRET))
     everything: Answer | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     """Methods that were called, in order."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, number: int, method: str) -> None:
+        """Wait until a method was called so many times more."""
+        number += self.requests.count(method)
+        while self.requests.count(method) < number:
+            self.changed.clear()
+            await self.changed.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         method = request.path.rpartition("/")[2]
         self.requests.append(method)
-        chosen = self.everything or self.answers.get(method) or _RIGHT.get(method) or answer("", 503)
+        self.changed.set()
+        chosen = self.answers.get(method) or self.everything or _RIGHT.get(method) or answer("", 503)
         return await chosen(request)
 
 

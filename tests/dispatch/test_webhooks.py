@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import json
+import logging
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -29,7 +32,7 @@ class Bench:
 
     async def post(self, body: str, token: str | None) -> int:
         headers = {"Content-Type": "application/webhook+json"} | ({} if token is None else {"Authorization": token})
-        async with self.client.post("/webhooks/livekit", data=body.encode(), headers=headers) as response:
+        async with self.client.post("/webhooks/livekit", data=_bytes(body), headers=headers) as response:
             return response.status
 
     def forged(self) -> float:
@@ -44,12 +47,17 @@ async def bench() -> AsyncIterator[Bench]:
         yield made
 
 
+def _bytes(body: str) -> bytes:
+    """UTF-8, and bytes that are not."""
+    return body.encode(errors="surrogateescape")
+
+
 def event(kind: str, room: str = "daily 🙂") -> str:
     return json.dumps({"event": kind, "room": {"sid": "RM_1", "name": room}, "aFieldOfTomorrow": 1}, ensure_ascii=False)
 
 
 def sign(body: str, secret: str = SERVER.api_secret, ttl_s: float = 60) -> str:
-    digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(_bytes(body)).digest()).decode()
     return api.AccessToken(SERVER.api_key, secret).with_sha256(digest).with_ttl(timedelta(seconds=ttl_s)).to_jwt()
 
 
@@ -84,7 +92,44 @@ async def test_a_forged_webhook_is_refused_and_counted(bench: Bench, token: str 
     assert bench.forged() == 1
 
 
-@pytest.mark.parametrize("body", ["", "{", '{"event": 1}'])
-async def test_a_signed_body_that_cannot_be_read_is_a_bad_request(bench: Bench, body: str) -> None:
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sha256": 5},
+        {"sha256": ["a"]},
+        {"sha256": "\u00fc"},
+        {"video": 5},
+        {"attributes": 5},
+        {"roomConfig": "secret-room"},
+    ],
+)
+async def test_a_token_with_odd_claims_is_refused(bench: Bench, claims: dict[str, object]) -> None:
+    token = jwt.encode({"iss": SERVER.api_key, "exp": time.time() + 60, **claims}, SERVER.api_secret, "HS256")
+    assert await bench.post("{}", token) == 401
+
+
+async def test_a_token_that_is_not_text_is_refused(bench: Bench) -> None:
+    assert await bench.post("{}", "\udcff\udcfe") == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        '{"event": 1}',
+        '{"room": 5}',
+        "null",
+        "\udcff",
+        '{"event": "room_started", "room": {"name": "secret \\ud800"}}',
+        '{"createdAt": "secret"}',
+        "[" * 100_000,
+    ],
+)
+async def test_a_signed_body_that_cannot_be_read_is_a_bad_request(
+    bench: Bench, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "sidecar")
     assert await bench.post(body, sign(body)) == 400
     assert bench.woken == []
+    assert "secret" not in caplog.text

@@ -1,75 +1,16 @@
 """The worker's part in the agent protocol, over a real websocket."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from livekit.protocol import agent
 
-from sidecar.clock import SystemClock
 from sidecar.dispatch.lease import room_key
-from sidecar.dispatch.livekit_server import LiveKitServer
-from sidecar.dispatch.worker import AgentWorker, WorkerOptions, WorkerState
+from sidecar.dispatch.worker import WorkerState
 from sidecar.errors import CredentialsRefused
-from sidecar.telemetry import Telemetry
-from tests.dispatch.agent_server import AgentServer, agent_server
-from tests.dispatch.fakes import MemoryLeases, PatientObserver
-
-OPTIONS = WorkerOptions(report_s=0.05, reconnect_min_s=0.01, reconnect_max_s=0.02, termination_grace_s=0.0, drain_s=0.2)
-
-
-class Load:
-    """A load that the test sets."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def __call__(self) -> float:
-        return self.value
-
-
-class Bench:
-    """A worker with all that it touches."""
-
-    def __init__(self, server: LiveKitServer) -> None:
-        self.observer = PatientObserver()
-        self.leases = MemoryLeases(SystemClock())
-        self.load = Load()
-        self.telemetry = Telemetry()
-        self.worker = AgentWorker(
-            server,
-            self.observer,
-            self.leases,
-            worker_id="worker-a",
-            version="1.2.3",
-            load=self.load,
-            options=OPTIONS,
-            clock=SystemClock(),
-            telemetry=self.telemetry,
-        )
-
-    async def observing(self, *rooms: str) -> None:
-        async with asyncio.timeout(5):
-            while set(self.worker.rooms) != set(rooms) or not set(rooms) <= set(self.observer.assignments):
-                self.observer.changed.clear()
-                await self.observer.changed.wait()
-                await asyncio.sleep(0)
-
-    def outcomes(self, outcome: str) -> float:
-        return self.telemetry.registry.get_sample_value("sidecar_assignments_total", {"outcome": outcome}) or 0.0
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[tuple[Bench, AgentServer]]:
-    async with agent_server() as (server, address):
-        bench = Bench(address)
-        run = asyncio.create_task(bench.worker.run())
-        await server.until(lambda: bool(server.statuses))
-        yield bench, server
-        await bench.worker.drain()
-        await asyncio.wait_for(run, 5)
+from tests.dispatch.agent_server import agent_server
+from tests.dispatch.bench import Bench, running
 
 
 async def test_registers_as_a_hidden_subscriber_that_may_do_nothing_else() -> None:
