@@ -74,6 +74,8 @@ def _path(error: BaseException) -> str:
         return "its certificate is not trusted or is for another name; name the CA's file with ?ssl_ca_certs="
     if "WRONG_VERSION_NUMBER" in text:
         return "it does not speak TLS on this port"
+    if text.startswith("Timeout connecting"):
+        return "nothing answers in time; with rediss:// the port must speak TLS"
     known = isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError)
     if not known:
         return f"what answers does not speak Redis' protocol ({type(error).__name__})"

@@ -47,11 +47,13 @@ class Talker:
 
     def __init__(self, sink: RedisSink, room: str) -> None:
         self.room = room
+        self.said = 0
         self._publisher = RoomPublisher(room, "e1", "w1", sink, SystemClock())
 
     def say(self, count: int) -> None:
         for _ in range(count):
             self._publisher.publish(RoomChange(room=self.room, change="attached"))
+            self.said += 1
 
 
 async def sequences(redis: Redis, room: str, at_least: int, within_s: float = 10) -> list[int]:
