@@ -3,7 +3,7 @@
 import math
 import os
 import resource
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,20 @@ def test_open_files_are_counted_against_the_limit_raised() -> None:
         assert allow_open_files() == before[1]
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
         assert ProcessResources().file_share() <= narrow
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_process_without_a_free_descriptor_is_full() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        with ExitStack() as opened:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[1], 256), before[1]))
+            with suppress(OSError):
+                while True:
+                    opened.enter_context(Path(os.devnull).open())
+            share = ProcessResources().file_share()
+        assert share == 1.0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
