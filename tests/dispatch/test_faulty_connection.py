@@ -15,6 +15,12 @@ from tests.faults.proxy import FaultyProxy
 
 WAIT_S = 10.0
 
+
+def refuse(proxy: FaultyProxy) -> None:
+    proxy.http(403, b"<html>403</html>")
+    proxy.sever()
+
+
 FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
     "sever": FaultyProxy.sever,
     "drop": FaultyProxy.drop,
@@ -23,13 +29,8 @@ FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
     "half a header": lambda proxy: proxy.truncate(1),
     "rubbish": lambda proxy: proxy.rubbish(b"\xff" * 64),
     "page": lambda proxy: proxy.rubbish(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
-    "refused by a proxy": lambda proxy: refuse(proxy),
+    "refused by a proxy": refuse,
 }
-
-
-def refuse(proxy: FaultyProxy) -> None:
-    proxy.http(403, b"<html>403</html>")
-    proxy.sever()
 
 
 @pytest.mark.parametrize("name", FAULTS)
