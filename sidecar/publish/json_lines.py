@@ -36,5 +36,6 @@ def discard_buffered(file: IO[bytes]) -> None:
     except OSError:  # not a real file
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    if nowhere != descriptor:  # it is where the file had been closed behind Python's back
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -80,3 +80,15 @@ async def test_later_epochs_sort_after_earlier_ones():
     first = new_epoch(clock)
     await clock.advance(1)
     assert first < new_epoch(clock)
+
+
+def test_a_sink_that_refuses_an_event_leaves_no_hole(sink):
+    numbered = publisher(sink)
+    numbered.publish(RoomChange(room="demo", change="attached"))
+    take, sink.put = sink.put, lambda envelope: (_ for _ in ()).throw(OSError("full"))
+    with pytest.raises(OSError, match="full"):
+        numbered.publish(RoomChange(room="demo", change="gap"))
+    assert numbered.sequence == 1
+    sink.put = take
+    numbered.publish(RoomChange(room="demo", change="detached"))
+    assert [event["sequence"] for event in sink.events] == ["1", "2"]
