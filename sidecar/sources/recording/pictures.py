@@ -74,7 +74,7 @@ class Pictures:
         self._follow_format(frame)
         try:
             width, height = shown_size(frame.width, frame.height, self._stream.sample_aspect_ratio)
-            shown = self._reformatter.reformat(frame, width, height, "rgb24")
+            shown = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
             rgb: ByteArray = shown.to_ndarray().astype(np.uint8, copy=False)
         except (FFmpegError, ValueError) as error:
             self._report.undecodable[as_damage(error)] += 1
