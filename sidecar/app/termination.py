@@ -36,8 +36,9 @@ class Termination:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if self.number is None:  # else the process is about to end, and a second SIGINT must still be quiet
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def requested(self) -> bool:
         """True after a signal; then a cancellation of the current task is taken back."""
