@@ -21,14 +21,23 @@ from sidecar.sources.recording.messages import in_plain_words
 from sidecar.sources.recording.packets import packets
 from sidecar.sources.recording.report import StreamReport
 
+_FORMATS: Final = (
+    "mov,matroska,avi,asf,asf_o,flv,live_flv,mpeg,mpegts,mpegtsraw,ogg,mxf,gxf,nut,nuv,nsv,rm,dv,ivf,wtv,ty,lxf,smjpeg,"
+    "swf,vivo,roq,bink,smk,yuv4mpegpipe,pva,pmp,kux,dhav,r3d,"
+    "h261,h263,h264,hevc,vvc,evc,m4v,mpegvideo,mjpeg,mjpeg_2000,mpjpeg,obu,av1,vc1,dirac,cavsvideo,avs2,avs3,apv,dnxhd,"
+    "aac,ac3,ac4,eac3,aa,aiff,amr,amrnb,amrwb,ape,aptx,aptx_hd,au,caf,codec2,dsf,dss,dts,dtshd,flac,gsm,iamf,iff,ircam,"
+    "lc3,loas,mlp,mp3,mpc,mpc8,mulaw,alaw,nistsphere,oma,osq,qcp,qoa,sbc,shn,sln,sox,spdif,tak,truehd,tta,voc,vqf,w64,"
+    "wav,wv,wve,xwma,"
+    "image2,gif,apng,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim"
+)
+"""FFmpeg's names of formats that hold media. Play lists and scripts, which name other files, are not read."""
 _OPTIONS: Final = {
-    "protocol_whitelist": "file",  # a play list must not make the program fetch anything
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "file",
     "pattern_type": "none",  # "take%02d.png" is one file
     "probesize": "20000000",  # sound that begins late in an FLV or MPEG file is found
     "analyzeduration": "30000000",  # microseconds
 }
-_NOT_MEDIA: Final = frozenset({"hls", "dash", "concat", "sdp", "rtsp", "tty", "ffmetadata", "lavfi", "imf"})
-"""Formats that refer to other files or turn text into pictures."""
 _ENDS_AT_DURATION: Final = frozenset({"matroska,webm", "flv"})
 """The duration of these formats is the last time stamp, not the length."""
 _GUESSES_DURATION: Final = frozenset({"mp3", "aac", "ac3", "eac3", "loas", "h264", "hevc", "m4v", "mpegvideo", "obu"})
@@ -71,11 +80,10 @@ def open_recording(path: Path) -> Recording:
 
 def open_container(path: Path) -> InputContainer:
     """The file, read as a file whatever its name is. Raises FFmpeg's errors, `RecordingError` for play lists."""
-    container = av.open(f"file:{path}", "r", container_options=_OPTIONS, metadata_errors="replace")
-    if container.format.name in _NOT_MEDIA:
-        container.close()
-        raise RecordingError(f"{path} is not a recording but a list or a text; give the media file itself")
-    return container
+    try:
+        return av.open(f"file:{path}", "r", container_options=_OPTIONS, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        raise RecordingError(f"{path} is not a recording but a list or a text; give the media file itself") from error
 
 
 def select(container: InputContainer, recording: Recording) -> tuple[VideoStream | None, AudioStream | None]:
