@@ -232,3 +232,19 @@ async def test_leaving_leaves_no_timer_and_no_handler(connected: bool) -> None:
     timers = [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
     assert not [timer for timer in timers if "RoomEvents" in repr(timer)]
     assert (await rig.read_to_the_end())[-1] == CallEnded("client_initiated" if connected else "duplicate_identity")
+
+
+async def test_the_owner_of_a_track_is_known_from_its_publication_to_its_end() -> None:
+    rig = Rig()
+    rig.people.be_there("ann", tracks=("TR_1",))
+    rig.people.be_there("eve", tracks=("TR_9",))
+    rig.events.begin()
+    rig.people.join("bob")
+    rig.people.publish("bob", "TR_2")
+    sids = (None, "TR_0", "TR_1", "TR_2", "TR_9")
+    assert [rig.events.owner_of(sid) for sid in sids] == [None, None, "ann", "bob", "eve"]
+    rig.people.unpublish("ann", "TR_1")
+    rig.people.leave("bob")
+    rig.people.leave("eve", reason=rtc.DisconnectReason.UNKNOWN_REASON)
+    assert [rig.events.owner_of(sid) for sid in sids] == [None] * 5
+    rig.events.close()

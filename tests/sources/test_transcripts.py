@@ -43,7 +43,13 @@ class Rig:
         self.telemetry = Telemetry()
         self.offered: list[TranscriptOffered] = []
         options = LiveKitOptions(transcript_timeout_s=0.05, transcript_bytes=100)
-        self.transcripts = Transcripts(self.people.room, options, self.telemetry, self.offered.append)
+        self.transcripts = Transcripts(
+            self.people.room,
+            options,
+            self.telemetry,
+            owner_of={"TR_1": "ann"}.get,
+            offer=self.offered.append,
+        )
 
     def open(self, sender: str, *pieces: str | Exception, track: str = "TR_1", final: str = "true") -> FakeReader:
         attributes = {"lk.transcription_final": final, "lk.transcribed_track_id": track, "lk.segment_id": "segment"}
@@ -59,7 +65,6 @@ class Rig:
 async def test_a_segment_has_its_owner_and_is_closed_when_it_was_read() -> None:
     rig = Rig()
     rig.people.be_there("agent")
-    rig.people.be_there("ann", tracks=("TR_1",))
     reader = rig.open("agent", "so ", "good")
     (offer,) = rig.offered
     assert (offer.owner_identity, offer.sender_identity) == ("ann", "agent")

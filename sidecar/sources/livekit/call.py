@@ -65,7 +65,13 @@ class LiveKitCall:
         self._room = rtc.Room()
         self._events = RoomEvents(self._room, self._telemetry)
         self._subscriptions = Subscriptions(self._room, self._options.track_timeout_s, self._events.interrupted)
-        self._transcripts = Transcripts(self._room, self._options, self._telemetry, self._events.offer)
+        self._transcripts = Transcripts(
+            self._room,
+            self._options,
+            self._telemetry,
+            owner_of=self._events.owner_of,
+            offer=self._events.offer,
+        )
         joining = asyncio.create_task(self._connect())
         try:
             await asyncio.wait((joining,), timeout=self._options.join_timeout_s)

@@ -38,6 +38,7 @@ class RoomEvents:
         self._room = room
         self._telemetry = telemetry
         self._backlog = Backlog(self._dropped)
+        self._owners: dict[str, str] = {}  # identities by sid of their tracks
         self._unannounced: dict[str, None] = {}  # identities of people who were there already, in order
         self._reconnecting = False
         self._departing: dict[str, asyncio.TimerHandle] = {}
@@ -60,7 +61,9 @@ class RoomEvents:
 
     def begin(self) -> None:
         """Announce who and what is there already. Called at once after connecting, before any other event can come."""
-        self._unannounced = dict.fromkeys(self._room.remote_participants)
+        people = self._room.remote_participants
+        self._owners.update({sid: person.identity for person in people.values() for sid in person.track_publications})
+        self._unannounced = dict.fromkeys(people)
 
     def close(self) -> None:
         """Take nothing more from the room. What was told before can still be read. Idempotent."""
@@ -71,6 +74,10 @@ class RoomEvents:
         for identity in list(self._departing):
             self._stays(identity)
         self._disconnected(rtc.DisconnectReason.CLIENT_INITIATED)
+
+    def owner_of(self, track_sid: str | None) -> str | None:
+        """Identity of the person who publishes a track, or None where no such track is known."""
+        return None if track_sid is None else self._owners.get(track_sid)
 
     def offer(self, transcript: TranscriptOffered) -> None:
         """Add a transcript."""
@@ -111,10 +118,10 @@ class RoomEvents:
 
     def _announce_track(self, sid: str) -> None:
         del self._interrupted[sid]
-        for participant in self._room.remote_participants.values():
-            publication = participant.track_publications.get(sid)
-            if publication is not None:
-                self._track(publication, participant)
+        participant = self._room.remote_participants.get(self._owners.get(sid, ""))
+        publication = participant.track_publications.get(sid) if participant is not None else None
+        if participant is not None and publication is not None:
+            self._track(publication, participant)
 
     def _participant(self, participant: rtc.RemoteParticipant) -> None:
         self._stays(participant.identity)
@@ -125,6 +132,8 @@ class RoomEvents:
 
     def _participant_left(self, participant: rtc.RemoteParticipant) -> None:
         identity = participant.identity
+        for sid in participant.track_publications:
+            self._owners.pop(sid, None)
         if participant.disconnect_reason:
             self._depart(identity)
         else:  # without a reason from the server: perhaps the SDK is about to join again, which it tells afterwards
@@ -159,10 +168,12 @@ class RoomEvents:
             self._participant(participant)
 
     def _track(self, publication: rtc.TrackPublication, participant: rtc.RemoteParticipant) -> None:
+        self._owners[publication.sid] = participant.identity
         self._announce(participant.identity)
         self._backlog.put(TrackChanged(track_of(publication, participant)))
 
     def _track_ended(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        self._owners.pop(publication.sid, None)
         self._announce(participant.identity)
         self._backlog.put(TrackEnded(track_of(publication, participant)))
 

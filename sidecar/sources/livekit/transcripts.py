@@ -70,11 +70,15 @@ class Transcripts:
         room: rtc.Room,
         options: LiveKitOptions,
         telemetry: Telemetry,
+        *,
+        owner_of: Callable[[str | None], str | None],
         offer: Callable[[TranscriptOffered], None],
     ) -> None:
+        """`owner_of` tells who publishes the track of a sid."""
         self._room = room
         self._options = options
         self._telemetry = telemetry
+        self._owner_of = owner_of
         self._offer = offer
         self._open: Counter[str] = Counter()
         room.register_text_stream_handler(TOPIC, self._opened)
@@ -102,7 +106,7 @@ class Transcripts:
                 segment_id=attributes.get("lk.segment_id") or reader.info.stream_id,
                 sender_identity=sender_identity,
                 sender_kind=kind_of(sender) if sender is not None else ParticipantKind.OTHER,
-                owner_identity=self._owner(attributes.get("lk.transcribed_track_id"), sender),
+                owner_identity=self._owner_of(attributes.get("lk.transcribed_track_id")),
                 stream=OfferedText(reader, self._options, lambda: self._closed(sender_identity)),
             )
         )
@@ -116,13 +120,3 @@ class Transcripts:
         self._open[sender_identity] -= 1
         if not self._open[sender_identity]:
             del self._open[sender_identity]
-
-    def _owner(self, track_sid: str | None, sender: rtc.RemoteParticipant | None) -> str | None:
-        if track_sid is None:
-            return None
-        if sender is not None and track_sid in sender.track_publications:
-            return sender.identity
-        for participant in self._room.remote_participants.values():
-            if track_sid in participant.track_publications:
-                return participant.identity
-        return None
