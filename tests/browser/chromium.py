@@ -67,7 +67,7 @@ class Browser:
 
 @asynccontextmanager
 async def browser_participant(
-    server: LiveKitServer, room: str, identity: str, *, media: Path, folder: Path
+    server: LiveKitServer, room: str, identity: str, *, media: Path, folder: Path, codec: str = "vp8"
 ) -> AsyncIterator[Browser]:
     """Chromium in a call, its tracks published; `folder` takes its profile and devices.
 
@@ -77,7 +77,7 @@ async def browser_participant(
     camera, microphone = write_devices(media, folder)
     browser = Browser()
     async with _site(browser, client) as address:
-        query = urlencode({"url": server.url, "token": participant_token(server, room, identity)})
+        query = urlencode({"url": server.url, "token": participant_token(server, room, identity), "codec": codec})
         devices = [f"--use-file-for-fake-video-capture={camera}", f"--use-file-for-fake-audio-capture={microphone}"]
         command = [str(binary), *FLAGS, *devices, f"--user-data-dir={folder / 'profile'}", f"{address}?{query}"]
         process = await asyncio.create_subprocess_exec(*TETHER, *command, stdout=DEVNULL, stderr=DEVNULL)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +85,27 @@ async def test_the_page_cannot_see_the_observer(room: Observation, browser: Brow
 async def test_it_leaves(room: Observation, browser: Browser) -> None:
     browser.tell("leave")
     assert (await room.seen(ParticipantLeft)).identity == "eva"
+
+
+@pytest.mark.parametrize("codec", ["vp9", "av1", "h264"])
+async def test_a_camera_of_another_codec_is_seen_on_every_layer(
+    livekit_server: LiveKitServer, tmp_path: Path, codec: str
+) -> None:
+    """A browser sends VP9 and AV1 as layers of one stream (SVC), not as several streams."""
+    media = write_clip(tmp_path / "clip.mkv")
+    room_name = f"browser {codec}"
+    async with (
+        browser_participant(livekit_server, room_name, "eva", media=media, folder=tmp_path, codec=codec),
+        observing(livekit_server, room_name) as room,
+    ):
+        camera = await room.track("eva", TrackSource.CAMERA)
+        publication = room.call._room.remote_participants["eva"].track_publications[camera.sid]
+        assert publication.mime_type.lower() == f"video/{codec}"
+        async with room.call.open_video(camera, Permit("eva", Modality.FACE)) as tap:
+            newest = (await low_frames(tap, 3))[-1].rgb
+            np.testing.assert_allclose(newest[60:120, 20:140].mean((0, 1)), LEFT_RGB, atol=35)
+            async with asyncio.timeout(WITHIN_S):
+                async for frame in tap:
+                    tap.prefer(20.0)  # a face too small for the low layer
+                    if frame.rgb.shape[0] > 180:
+                        break
