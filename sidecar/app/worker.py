@@ -27,7 +27,7 @@ from sidecar.http import Check, serve_http
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.redis import RedisSink, connect
 from sidecar.room.observer import CallObserver
-from sidecar.sources.livekit import TokenMask
+from sidecar.sources.livekit import mask_sdk_logs
 from sidecar.state import StateFolder
 from sidecar.telemetry import Telemetry
 
@@ -46,7 +46,7 @@ async def worker(settings: Settings) -> int:
 
 
 async def _observe_rooms(settings: Settings, termination: Termination) -> None:
-    logging.getLogger("livekit").addFilter(TokenMask())
+    mask_sdk_logs()
     log.info("limit of open files: %d", allow_open_files())
     process = Process(settings)
     server = settings.livekit_server()

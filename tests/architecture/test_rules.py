@@ -138,3 +138,41 @@ def test_metrics_are_classified_for_personal_data():
     found = {metric._name: metric._labelnames for metric in vars(telemetry).values() if hasattr(metric, "_labelnames")}
     assert found == KNOWN_LABELS
     assert not PERSONAL & {label for labels in found.values() for label in labels}
+
+
+NAMES = {"room", "rooms", "identity", "identities", "participant", "participants", "subject", "display_name", "words"}
+HARMLESS = {"len", "type", "describe"}
+
+
+def named(node: ast.AST) -> Iterator[str]:
+    """What an expression reads that may name a room or a person; the count or type of a thing names nobody."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in HARMLESS:
+        return
+    if isinstance(node, ast.Name) and node.id.lstrip("_") in NAMES:
+        yield node.id
+    if isinstance(node, ast.Attribute):  # the last part counts: `assignment.room` and `room.name`, not `room.clock`
+        if node.attr.lstrip("_") in NAMES:
+            yield node.attr
+        elif node.attr == "name":
+            yield from named(node.value)
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from named(child)
+
+
+def test_no_room_and_no_person_is_logged_or_named_by_an_error_that_is():
+    """Errors of these packages end in the log of a worker."""
+    logged = ("sidecar/room/", "sidecar/dispatch/", "sidecar/sources/livekit/", "sidecar/consent/", "sidecar/stages/")
+    offenders = []
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            is_log = (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and getattr(node.func.value, "id", "") in {"log", "_log", "logging"}
+            )
+            is_error = isinstance(node, ast.Raise) and node.exc is not None and path.startswith(logged)
+            if (is_log or is_error) and not path.startswith("sidecar/demo/"):
+                arguments = node.args if isinstance(node, ast.Call) else [node.exc]
+                offenders += [(path, node.lineno, name) for each in arguments for name in named(each)]
+    assert offenders == []

@@ -32,18 +32,18 @@ MICROPHONE = Track("TR_mic", "anna", TrackSource.MICROPHONE, muted=False, encryp
 class Room:
     """A running session on fakes and virtual time."""
 
-    def __init__(self, folder, stages=None):
+    def __init__(self, folder, stages=None, name="demo"):
         self.clock = VirtualClock()
         self.call = FakeCall()
         self.sink = MemorySink()
         self.stages = stages or FakeStages()
         self.telemetry = Telemetry()
         self.started_s = self.clock.monotonic()
-        self.audit = AuditChain(folder, "demo", "e1", self.clock, self.telemetry)
+        self.audit = AuditChain(folder, name, "e1", self.clock, self.telemetry)
         self.session = RoomSession(
             self.call,
             make_pipeline=lambda: ParticipantPipeline(self.stages, PipelineOptions()),
-            publisher=RoomPublisher("demo", "e1", "w1", self.sink, self.clock),
+            publisher=RoomPublisher(name, "e1", "w1", self.sink, self.clock),
             audit=self.audit,
             clock=self.clock,
             epoch_started_s=self.started_s,
@@ -74,8 +74,8 @@ class Room:
 
 
 @asynccontextmanager
-async def running(folder, stages=None):
-    room = Room(folder, stages)
+async def running(folder, stages=None, name="demo"):
+    room = Room(folder, stages, name)
     task = asyncio.create_task(room.session.run())
     await settle()
     try:
