@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from sidecar.sources.recording.messages import as_damage
 from sidecar.sources.recording.packets import packets
 from sidecar.sources.recording.report import StreamReport
-from sidecar.sources.recording.timing import Stamped, Timeline
+from sidecar.sources.recording.timing import CLOSE_S, Stamped, Timeline
 
 Frame = TypeVar("Frame", av.VideoFrame, av.AudioFrame)
 
@@ -66,14 +66,15 @@ class Decoder(Generic[Frame]):
     def _placed(self) -> "Iterator[Packet[Stream] | None]":
         """The packets of `own`, stamped with media time; None at the end, for the frames left in the decoder."""
         own = self._own.index
-        for packet in packets(self._container, self._streams, {own: self._report}):
+        for packet in packets(self._container, self._streams, self._report):
             index = packet.stream_index
             if packet.is_discard:  # before the start by an edit list: decoded, as others refer to it, but not shown
                 if index == own:
                     yield packet
                 continue
             tick_s, dts = self._tick_s[index], packet.dts
-            duration_s = (packet.duration or 0) * tick_s or self._packet_s[index]
+            # In MP4 a hole is the duration of the packet before it: a long one must be seen as a hole.
+            duration_s = min((packet.duration or 0) * tick_s or self._packet_s[index], CLOSE_S)
             shift_s = None if dts is None else self._timeline.follow(index, dts * tick_s, duration_s)
             if shift_s is not None:
                 if index == own:

@@ -18,6 +18,13 @@ _WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 
+_DAMAGE: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (av.error.InvalidDataError, "invalid data"),
+    (av.error.PatchWelcomeError, "a feature that the decoder lacks"),
+    (MemoryError, "not enough memory"),
+)
+
+
 def in_plain_words(error: BaseException) -> str:
     """What `error` of FFmpeg or the system means for a file, without error numbers."""
     for kind, words in _WORDS:
@@ -28,9 +35,8 @@ def in_plain_words(error: BaseException) -> str:
 
 
 def as_damage(error: BaseException) -> str:
-    """The same for one packet or frame of a file that can be read otherwise."""
-    if isinstance(error, av.error.InvalidDataError):
-        return "invalid data"
-    if isinstance(error, av.error.PatchWelcomeError):
-        return "a feature that the decoder lacks"
-    return in_plain_words(error)
+    """What `error` means for one packet or frame of a file that can be read otherwise."""
+    for kind, words in _DAMAGE:
+        if isinstance(error, kind):
+            return words
+    return "refused by the decoder"  # damaged data can cause any error, such as "permission denied"

@@ -73,7 +73,9 @@ class Mixer:
     @property
     def silent(self) -> int:
         """Channels that are left out because they have been silent throughout, while another was not."""
-        return int(np.count_nonzero(~self._active())) if self._peak.max() > _AUDIBLE else 0
+        if self._samples < _LEAST_TURNS_S * self._rate_hz or self._peak.max() < _AUDIBLE:
+            return 0
+        return int(np.count_nonzero(~self._active()))
 
     @property
     def one_speaker_each(self) -> bool:

@@ -40,8 +40,11 @@ _OPTIONS: Final = {
 }
 _ENDS_AT_DURATION: Final = frozenset({"matroska,webm", "flv"})
 """The duration of these formats is the last time stamp, not the length."""
-_GUESSES_DURATION: Final = frozenset({"mp3", "aac", "ac3", "eac3", "loas", "h264", "hevc", "m4v", "mpegvideo", "obu"})
-"""The duration of these formats is an estimate from the bit rate, or missing."""
+_STATES_DURATION: Final = frozenset(
+    {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "asf", "mxf"}
+    | {"wav", "w64", "aiff", "caf", "flac", "ape", "tta", "wv"}
+)
+"""Formats with the duration in their header. That of others is a guess, from the bit rate or the last time stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Recording:
     origin_s: float | None = None
     """The file's own time stamp of its start; None where its streams have none."""
     promised_s: dict[str, float] = field(default_factory=dict)
-    """Media time at which "video" and "audio" end by the file's header, where that is certain."""
+    """Media time at which "video", "audio" and the whole "file" end by the header, where that is certain."""
+    size_bytes: int = 0
     notes: Sequence[str] = ()
     """What was chosen among several tracks, as sentences."""
 
@@ -105,10 +109,6 @@ def _describe(path: Path, container: InputContainer, choice: Choice) -> Recordin
         raise RecordingError(f"{path} has neither video nor audio that can be read{why}")
     origin_s = _origin_s(choice)
     length_s = _length_s(container, origin_s or 0.0)
-    promised_s = {}
-    for name, stream in (("video", choice.video), ("audio", choice.audio)):
-        if stream is not None and (end_s := _end_s(container, stream, origin_s or 0.0, length_s)) > 0:
-            promised_s[name] = end_s
     return Recording(
         path=path,
         duration_s=length_s,
@@ -117,7 +117,8 @@ def _describe(path: Path, container: InputContainer, choice: Choice) -> Recordin
         video=None if choice.video is None else choice.video.index,
         audio=None if choice.audio is None else choice.audio.index,
         origin_s=origin_s,
-        promised_s=promised_s,
+        promised_s=_promised_s(container, choice, origin_s or 0.0, length_s),
+        size_bytes=container.size,
         notes=choice.notes,
     )
 
@@ -138,18 +139,21 @@ def _length_s(container: InputContainer, origin_s: float) -> float:
     return max(0.0, length_s)
 
 
-def _end_s(container: InputContainer, stream: VideoStream | AudioStream, origin_s: float, length_s: float) -> float:
-    """Where a stream ends by the header; 0 where it does not say for sure."""
-    if container.format.name in _GUESSES_DURATION:
-        return 0.0
-    if stream.duration and stream.time_base:
-        start_s = float((stream.start_time or 0) * stream.time_base) - origin_s
-        return start_s + float(stream.duration * stream.time_base)
-    media = [each for each in container.streams if each.type in ("video", "audio")]
-    return length_s if len(media) == 1 else 0.0
+def _promised_s(container: InputContainer, choice: Choice, origin_s: float, length_s: float) -> dict[str, float]:
+    """What the header says about the ends of the chosen streams, and of the file if it has no others."""
+    promised_s: dict[str, float] = {}
+    if container.format.name not in _STATES_DURATION:
+        return promised_s
+    chosen = {"video": choice.video, "audio": choice.audio}
+    for name, stream in chosen.items():
+        if stream is not None and stream.duration and stream.time_base:
+            promised_s[name] = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - origin_s
+    if len(container.streams) == sum(stream is not None for stream in chosen.values()):
+        promised_s["file"] = length_s
+    return promised_s
 
 
 def _check_content(path: Path, container: InputContainer, choice: Choice) -> None:
     chosen = [stream for stream in (choice.video, choice.audio) if stream is not None]
-    if next(packets(container, chosen, {stream.index: StreamReport("") for stream in chosen}), None) is None:
+    if next(packets(container, chosen, StreamReport("")), None) is None:
         raise RecordingError(f"{path} holds no sound and no pictures: its header is all that there is")

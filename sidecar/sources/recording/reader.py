@@ -23,6 +23,9 @@ from sidecar.sources.recording.sound import Sound
 from sidecar.types import AudioChunk, Permit, VideoFrame
 
 _TRUNCATED_S: Final = 1.0
+_LEAST_REST: Final = 0.2
+"""Of the file; an index at its end is smaller."""
+_LEAST_REST_BYTES: Final = 16_384
 _HEAD_BYTES: Final = 1 << 17
 
 
@@ -101,8 +104,8 @@ class RecordingReader:
         told = [*self._recording.notes]
         for each in self._reports:
             told += each.sentences()
-            if self._ended:
-                told += self._truncation(each)
+        if self._ended:
+            told += self._truncation()
         return [*told, *self._sound_notes]
 
     def _report_on(self, name: str) -> StreamReport:
@@ -110,14 +113,32 @@ class RecordingReader:
         self._reports.append(report)
         return report
 
-    def _truncation(self, report: StreamReport) -> list[str]:
-        promised_s = self._recording.promised_s.get(report.name, 0.0)
-        if report.read_to_s + report.closed_s >= promised_s - _TRUNCATED_S:
+    def _truncation(self) -> list[str]:
+        """How much less was read than the header promises, by stream or for the whole file."""
+        promised_s, told = self._recording.promised_s, []
+        for report in self._reports:
+            if report.name in promised_s:
+                told += _truncated(report.name, report.read_to_s + report.closed_s, promised_s[report.name])
+        tracks = self._recording.has_video + self._recording.has_audio
+        if not told and "file" in promised_s and len(self._reports) == tracks:
+            read_s = max((report.read_to_s + report.closed_s for report in self._reports), default=0.0)
+            told += _truncated("file", read_s, promised_s["file"])
+        if not told and "file" in promised_s:
+            told += self._rest()
+        return told
+
+    def _rest(self) -> list[str]:
+        """A large part of the file behind the last packet, in a file without other tracks."""
+        read_bytes = max((report.read_bytes for report in self._reports), default=0)
+        size = self._recording.size_bytes
+        if not 0 < read_bytes < size - max(_LEAST_REST_BYTES, size * _LEAST_REST):
             return []
-        return [f"{report.name}: the file is truncated: {report.read_to_s:.1f} of {promised_s:.1f} s could be read"]
+        return [
+            f"file: its last {1 - read_bytes / size:.0%} were not read: it is damaged, or another recording follows"
+        ]
 
     def _check_any(self) -> None:
-        if self._reports and not self._units and not any(report.decoded for report in self._reports):
+        if self._reports and not self._units:
             why = "; ".join(self.report) or "it holds no frames"
             raise RecordingError(f"nothing in {self._recording.path} could be decoded: {why}")
 
@@ -166,3 +187,9 @@ class RecordingReader:
                     yield from sound.take(frame, media_time_s)
                 yield from sound.end()
             self._sound_notes = sound.notes()
+
+
+def _truncated(name: str, read_s: float, promised_s: float) -> list[str]:
+    if read_s >= promised_s - _TRUNCATED_S:
+        return []
+    return [f"{name}: truncated, {read_s:.1f} of {promised_s:.1f} s could be read"]

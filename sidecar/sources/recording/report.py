@@ -37,6 +37,8 @@ class StreamReport:
     """Changes of sample rate, channels or picture size."""
     read_to_s: float = 0.0
     """Media time at which the newest unit ends."""
+    read_bytes: int = 0
+    """Where in the file the newest packet ends."""
     decoded: int = 0
     """Frames."""
 

@@ -44,7 +44,7 @@ class Sound:
     """The chunks of one stream, whose frames are given in order.
 
     A run of chunks is contiguous. A gap in the stamps ends a run with a chunk that may be shorter; what is left at the
-    end of the file and fills no chunk is dropped.
+    end of the file and fills no chunk is dropped, unless it is all that there is.
     """
 
     def __init__(self, clock: Clock, permit: Permit, report: StreamReport) -> None:
@@ -60,6 +60,9 @@ class Sound:
         self._block_samples = 0
         self._run_s: float | None = None
         """Media time of the run's first sample."""
+        self._stamp_s: float | None = None
+        self._frame_s = 0.0
+        """Stamp and length of the newest frame."""
         self._taken_s = 0.0
         """Seconds of sound taken into the run."""
         self._sent = 0
@@ -75,9 +78,11 @@ class Sound:
         format_ = (rate_hz, frame.format.name, frame.layout.name)
         if format_ != self._format:
             yield from self._change(format_, [channel.name for channel in frame.layout.channels])
+        media_time_s = self._trusted(media_time_s)
         if self._run_s is None or (media_time_s is not None and media_time_s - self._expected_s > _JITTER_S):
             yield from self._begin_run(media_time_s or 0.0)
         skipped = self._overlap(samples / rate_hz, rate_hz, media_time_s)
+        self._frame_s = samples / rate_hz
         self._block.append((frame, skipped))
         self._block_samples += samples - skipped
         self._taken_s += (samples - skipped) / rate_hz
@@ -90,7 +95,7 @@ class Sound:
         """The last chunks of the file."""
         self._mix()
         self._drain()
-        yield from self._chunks()
+        yield from self._chunks(rest=self._sent == 0)
 
     def notes(self) -> Sequence[str]:
         """What was odd about the sound, as sentences."""
@@ -120,6 +125,12 @@ class Sound:
             yield from self._chunks(rest=True)
         self._total_s += self._taken_s
         self._run_s, self._taken_s, self._sent = max(0.0, media_time_s), 0.0, 0
+
+    def _trusted(self, media_time_s: float | None) -> float | None:
+        """The stamp of a frame, or None if the stamps stand still although samples go on."""
+        advance_s = None if media_time_s is None or self._stamp_s is None else media_time_s - self._stamp_s
+        self._stamp_s = media_time_s
+        return None if advance_s is not None and 0 <= advance_s < self._frame_s / 2 else media_time_s
 
     def _overlap(self, length_s: float, rate_hz: int, media_time_s: float | None) -> int:
         """Samples at the beginning of a frame whose time is taken."""

@@ -24,8 +24,8 @@ MAX_HOLE_S: Final = 600.0
 _HOLES_S: Final = 3600.0
 _HOLES_SHARE: Final = 4.0
 _SHORT_HOLE_S: Final = 10.0
-"""Not counted into the total: slide shows consist of them."""
-_CLOSE_S: Final = 1.0
+"""Holes up to this do not count into the total: slide shows consist of them."""
+CLOSE_S: Final = 1.0
 """Stamps this close to the expected ones are no jump."""
 _CLOSE_PACKETS: Final = 16
 """The same in packets, where pictures are stamped by display, not by decoding order: they are that far out of order."""
@@ -78,7 +78,7 @@ class _Stream(Generic[Item]):
         return 0.0 if stamped.stamp_s is None else stamped.stamp_s + shift_s - self.end_s
 
     def fits(self, stamped: Stamped[Item], shift_s: float, after_s: float = 0.0) -> bool:
-        tolerance_s = max(_CLOSE_S, (3 if stamped.ordered else _CLOSE_PACKETS) * stamped.duration_s)
+        tolerance_s = max(CLOSE_S, (3 if stamped.ordered else _CLOSE_PACKETS) * stamped.duration_s)
         return abs(self.off_s(stamped, shift_s) - after_s) <= tolerance_s
 
     def take(self, stamped: Stamped[Item], shift_s: float | None) -> Placed[Item]:
@@ -116,7 +116,7 @@ class Timeline(Generic[Item]):
             return None
         shift_s = stream.shifts[-1]
         at_s = stamp_s + shift_s
-        if abs(at_s - stream.end_s) > _CLOSE_S:
+        if abs(at_s - stream.end_s) > CLOSE_S:
             return None
         stream.end_s = at_s + duration_s
         self._content_s += duration_s
@@ -166,17 +166,22 @@ class Timeline(Generic[Item]):
         assert first.stamp_s is not None
         others = [other for other in self._streams.values() if other is not stream and other.shifts]
         known = [shift for each in (stream, *others) for shift in each.shifts]
+        off_s = stream.off_s(first, stream.shift_s)
+        ends = [other.end_s for other in others]
         for shift_s in sorted(set(known), key=lambda shift: abs(stream.off_s(first, shift))):
             if shift_s != stream.shift_s and -_OTHER_SHIFT_S <= stream.off_s(first, shift_s) <= _SAME_PART_S:
-                stream.adopt(shift_s)
+                break
+        else:
+            if off_s >= 0 and self._keeps(
+                off_s, filled=any(end_s + _SAME_PART_S >= stream.end_s + off_s for end_s in ends)
+            ):
                 return
-        off_s = stream.off_s(first, stream.shift_s)
+            near = [end_s for end_s in ends if off_s < 0 and abs(end_s - stream.end_s) <= _SAME_PART_S]
+            shift_s = max([stream.end_s, *near]) - first.stamp_s
+        stream.adopt(shift_s)
         if off_s < 0:
-            ends = [other.end_s for other in others if abs(other.end_s - stream.end_s) <= _SAME_PART_S]
-            stream.adopt(max([stream.end_s, *ends]) - first.stamp_s)
             stream.report.restarts += 1
-        elif not self._keeps(off_s, filled=any(other.end_s + _SAME_PART_S >= stream.end_s + off_s for other in others)):
-            stream.adopt(stream.end_s - first.stamp_s)
+        else:
             stream.report.closed += 1
             stream.report.closed_s += off_s
 
