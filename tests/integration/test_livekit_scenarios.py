@@ -209,6 +209,30 @@ async def packets(room: Observation) -> int:
     )
 
 
+async def test_taps_that_open_and_close_as_consent_flaps_end_in_one_that_delivers(
+    livekit_server: LiveKitServer,
+) -> None:
+    async with (
+        camera(livekit_server, "flapping taps", "ann") as ann,
+        observing(livekit_server, "flapping taps") as room,
+    ):
+        await ann.publish()
+        track = await room.track("ann", TrackSource.CAMERA)
+
+        async def watch(permit: Permit) -> None:
+            async with room.call.open_video(track, permit) as tap:
+                await frames(tap, 1000)
+
+        for n in range(20):  # closed while asked for, while arriving, and while delivering
+            permit = Permit("ann", Modality.FACE)
+            watching = asyncio.create_task(watch(permit))
+            await asyncio.sleep(0.02 * n)
+            permit.revoke()
+            watching.cancel()
+            await asyncio.wait((watching,))
+        assert len(await open_camera(room, "ann")) == 3
+
+
 async def test_a_server_that_never_answers_is_given_up_in_time() -> None:
     connections: list[asyncio.StreamWriter] = []
     hole = await asyncio.start_server(lambda _, writer: connections.append(writer), "127.0.0.1", 0)
