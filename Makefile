@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 UV ?= uv
+SOAK_SECONDS ?= 3600
 BIN := .venv/bin
 SECONDS_ARGUMENT = $(if $(ROOM_SECONDS),--seconds $(ROOM_SECONDS))
 MEDIA_ARGUMENT = $(if $(MEDIA),--media "$(MEDIA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-recipes test-shapes lint bench train evaluate servers lock clean
+.PHONY: help install demo test test-fast test-all test-recipes test-shapes soak lint bench train evaluate servers lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +24,17 @@ test: lint servers ## Run linters and every test against real servers
 test-fast: .venv/installed-dev ## Run the tests that need no servers
 	$(BIN)/python -m pytest -m "not integration and not packaging and not browser and not recipe and not shapes"
 
+test-all: lint servers ## Run linters and every test, the slow suites included
+	$(BIN)/python -m pytest -m ""
+
 test-recipes: .venv/installed-dev ## Run the conversion recipes and compare with the committed files
 	$(BIN)/python -m pytest -m recipe
 
 test-shapes: .venv/installed-dev ## Export the architectures at their true sizes, with random weights
 	$(BIN)/python -m pytest -m shapes
+
+soak: .venv/installed-dev servers ## Let everything fail at random for an hour (SOAK_SECONDS=600: for ten minutes)
+	FAULTS_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/faults/test_random.py
 
 lint: .venv/installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

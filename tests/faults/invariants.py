@@ -15,12 +15,12 @@ from unittest.mock import patch
 
 import msgspec
 
-from sidecar.consent import gate
 from sidecar.consent.audit import verify
+from sidecar.consent.gate import ConsentChange, ConsentGate
 from sidecar.errors import SidecarError
 from sidecar.publish.publisher import Envelope, EventSink
 from sidecar.telemetry import Telemetry
-from sidecar.types import Permit
+from sidecar.types import Participant, Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class World:
 
     telemetry: Telemetry | None = None
     permits: Sequence[Permit] = ()
-    """All that the gate ever made (`recorded_permits`)."""
+    """All that the gate ever granted (`recorded_permits`)."""
     published: Sequence[Envelope] = ()
     """All that publishers handed to the sink, in order (`RecordingSink.envelopes`)."""
     delivered: Sequence[bytes] = ()
@@ -88,18 +88,17 @@ class RecordingSink:
 
 @contextmanager
 def recorded_permits() -> Iterator[list[Permit]]:
-    """All permits that the gate makes within the block."""
-    made: list[Permit] = []
+    """All permits that gates grant within the block."""
+    granted: list[Permit] = []
+    declare = ConsentGate.declare
 
-    class RecordedPermit(Permit):
-        __slots__ = ()
+    def recorded(gate: ConsentGate, participant: Participant) -> ConsentChange:
+        change = declare(gate, participant)
+        granted.extend(change.granted)
+        return change
 
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(*arguments, **named)
-            made.append(self)
-
-    with patch.object(gate, "Permit", RecordedPermit):
-        yield made
+    with patch.object(ConsentGate, "declare", recorded):
+        yield granted
 
 
 def check_invariants(world: World) -> None:
