@@ -7,7 +7,7 @@ from py3langid.langid import MODEL_FILE
 from py3langid.langid import LanguageIdentifier as LangidModel
 
 UNDETERMINED: Final = "und"
-"""ISO 639-2 code for a language that cannot be told."""
+"""ISO 639-2 code for an undetermined language."""
 
 
 class LanguageIdentifier:

@@ -1,4 +1,4 @@
-"""Small networks of one's own training, which the configuration names: a fusion, an engagement head.
+"""Small networks that the operator trained and the configuration names: a fusion, an engagement head.
 
 They stand beside the manifest, which names a modality for each model, and run where they are called, once a second and
 person.
@@ -78,7 +78,7 @@ def open_engagement_network(path: Path, threads: int = 1) -> EngagementNetwork:
             "the graph and the .toml beside it"
         ) from error
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise PackError(f"{beside}: {error}; train the head anew") from error
+        raise PackError(f"{beside}: {error}; train the head again") from error
     if hashlib.sha256(graph).hexdigest() != card.sha256:
         raise PackError(f"{path}: is not the graph that {beside.name} describes; keep the two files of one training")
     spec = head_spec(path, card.seconds, len(card.features), len(card.labels))

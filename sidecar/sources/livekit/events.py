@@ -30,8 +30,8 @@ class RoomEvents:
     When the SDK has to join again it reports every participant as gone and then as new: those who are back by the end
     of it never left. Their tracks do end and begin again, because the subscriptions did.
 
-    A large room is read one person at a time: who was there already is told as the reader gets to it, unless something
-    happens to them before.
+    A large room is read one person at a time: people who were there already are announced as the reader gets to
+    them, or before anything else that happens to them.
     """
 
     def __init__(self, room: rtc.Room, telemetry: Telemetry) -> None:
@@ -66,7 +66,7 @@ class RoomEvents:
         self._unannounced = dict.fromkeys(people)
 
     def close(self) -> None:
-        """Take nothing more from the room. What was told before can still be read. Idempotent."""
+        """Take nothing more from the room. What came before can still be read. Idempotent."""
         self._handlers.close()
         for timer in self._interrupted.values():
             timer.cancel()
@@ -106,7 +106,7 @@ class RoomEvents:
             self._telemetry.dropped.labels("call_events", "superseded").inc()
 
     def _announce(self, identity: str | None) -> None:
-        """Tell of a person who was there already, in their present state, before anything else about them."""
+        """Add a person who was there already, in their present state, before anything else about them."""
         if identity not in self._unannounced:
             return
         del self._unannounced[identity]
@@ -136,7 +136,7 @@ class RoomEvents:
             self._owners.pop(sid, None)
         if participant.disconnect_reason:
             self._depart(identity)
-        else:  # without a reason from the server: perhaps the SDK is about to join again, which it tells afterwards
+        else:  # without a reason from the server: perhaps the SDK is about to join again, which it reports afterwards
             self._stays(identity)
             loop = asyncio.get_running_loop()
             self._departing[identity] = loop.call_later(_DEPARTURE_GRACE_S, self._settle_departure, identity)

@@ -32,7 +32,7 @@ class AudioTimeline:
         self.corrections = 0
 
     def stamp(self, samples: int, arrived_s: float) -> float:
-        """Media time of the first of `samples`, the last of which arrived at media time `arrived_s`."""
+        """Media time of the first of `samples` samples; the last one arrived at media time `arrived_s`."""
         duration_s = samples / SAMPLE_RATE_HZ
         by_arrival_s = arrived_s - duration_s
         if self._next_s is None:
