@@ -82,6 +82,7 @@ class Missing(StrEnum):
     OVERLOAD = "overload"
     UNSUPPORTED_LANGUAGE = "unsupported_language"
     UNSUPPORTED_SOURCE = "unsupported_source"
+    UNSUPPORTED_CODEC = "unsupported_codec"
     ENGINE_UNAVAILABLE = "engine_unavailable"
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -34,6 +34,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 TETHER: Final = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py"))]
 """Put before a command, makes it die with this process."""
+_LOWEST_PORT: Final = 20_000
+_PORTS: Final = 12_000
 _READY_WITHIN_S: Final = 30.0
 _STOPPED_WITHIN_S: Final = 5.0
 
@@ -81,15 +83,23 @@ class ServerProcess:
             process.kill()
             process.wait()
 
+    def close(self) -> None:
+        """End the server for good. Idempotent."""
+        self.stop()
+        self._log.close()
+
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        self._log.close()
+        self.close()
 
     def _answers(self) -> bool:
         try:
@@ -135,18 +145,29 @@ class RedisProcess(ServerProcess):
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         port = int((settings or {}).get("port") or free_port())
         self.url = f"redis://{LOOPBACK}:{port}/0"
-        options = {"port": str(port), "bind": LOOPBACK, "save": "", "appendonly": "no", "dir": tempfile.gettempdir()}
+        # A folder of its own: a server would load the dump that another one left in a shared folder.
+        self._folder = tempfile.TemporaryDirectory(prefix="sidecar-redis-")
+        options = {"port": str(port), "bind": LOOPBACK, "save": "", "appendonly": "no", "dir": self._folder.name}
         options.update(settings or {})
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         super().__init__([str(redis_binary()), *arguments], port, _redis_answers)
 
+    def close(self) -> None:
+        super().close()
+        self._folder.cleanup()
+
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port of TCP or UDP that nobody holds at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port of TCP or UDP that is free at this moment.
+
+    It lies below the range from which systems take the ports of outgoing connections, so that none of these takes it
+    before the server does.
+    """
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def _http_answers(port: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sidecar.consent.audit import AuditChain
-from sidecar.errors import PermitRevoked, TrackUnavailable
+from sidecar.errors import PermitRevoked, TrackUnavailable, UnsupportedCodec
 from sidecar.supervisor import Supervised, Supervisor
 from sidecar.types import AudioChunk, CallEvent, Missing, Modality, Permit, Track, TrackSource, VideoFrame
 
@@ -92,6 +92,8 @@ class Taps:
         self._supervisor = supervisor
         self._tracks = tracks
         self._open: dict[Modality, _Tap] = {}
+        self._undecodable: set[str] = set()
+        """Sids of tracks whose packets arrive and whose codec is not decoded here."""
 
     def settle(self, permits: Mapping[Modality, Permit], consumer: Consumer) -> None:
         """Close the taps that may no longer run and open those that may."""
@@ -109,8 +111,11 @@ class Taps:
 
     def obstacle(self, modality: Modality) -> Missing | None:
         """Why no track of the person can serve a modality, or None where one does."""
-        if modality not in _SOURCES or self._usable_track(modality) is not None:
+        if modality not in _SOURCES:
             return None
+        track = self._usable_track(modality)
+        if track is not None:
+            return Missing.UNSUPPORTED_CODEC if track.sid in self._undecodable else None
         candidates = [track for track in self._tracks.values() if track.source is _SOURCES[modality]]
         if any(track.encrypted for track in candidates):
             return Missing.ENCRYPTED
@@ -152,6 +157,9 @@ class Taps:
                 await self._listen(track, permit, consumer)
         except PermitRevoked:
             log.debug("tap on %s ended: consent was revoked", track.sid)
+        except UnsupportedCodec as error:
+            self._undecodable.add(track.sid)
+            log.warning("tap on %s ended: %s", track.sid, error)
         except TrackUnavailable as error:
             log.warning("tap on %s ended: %s", track.sid, error)
         finally:
@@ -160,10 +168,12 @@ class Taps:
     async def _watch(self, track: Track, permit: Permit, consumer: Consumer) -> None:
         async with self._call.open_video(track, permit) as frames:
             async for frame in frames:
+                self._undecodable.discard(track.sid)
                 await consumer.see(frame)
                 frames.prefer(consumer.face_width_px)
 
     async def _listen(self, track: Track, permit: Permit, consumer: Consumer) -> None:
         async with self._call.open_audio(track, permit) as chunks:
             async for chunk in chunks:
+                self._undecodable.discard(track.sid)
                 await consumer.hear(chunk)

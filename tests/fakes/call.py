@@ -16,7 +16,7 @@ class FakeTap:
         self.units: asyncio.Queue[AudioChunk | VideoFrame | None] = asyncio.Queue()
         self.open = True
 
-    def prefer(self, face_width_px: float) -> None:
+    def prefer(self, face_width_px: float | None) -> None:
         self.preferred_px = face_width_px
 
     def __aiter__(self) -> AsyncIterator[AudioChunk | VideoFrame]:

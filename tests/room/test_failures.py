@@ -9,6 +9,7 @@ import tracemalloc
 import pytest
 
 from sidecar.consent.audit import verify
+from sidecar.errors import UnsupportedCodec
 from sidecar.types import (
     Modality,
     Participant,
@@ -21,6 +22,7 @@ from sidecar.types import (
     TrackSource,
     TranscriptOffered,
 )
+from tests.fakes.call import FakeCall
 from tests.fakes.clock import settle
 from tests.fakes.stages import FakeStage, FakeStages
 from tests.room.world import CAMERA, MICROPHONE, Room, running
@@ -362,3 +364,28 @@ async def test_a_face_out_of_view_is_said_to_the_tap(tmp_path):
         stage.face_width_px = None
         await room.feed(1)
         assert tap.preferred_px is None
+
+
+async def test_a_codec_that_is_not_decoded_is_named_until_frames_come(tmp_path):
+    class Undecodable(FakeCall):
+        works = False
+
+        def open_video(self, track, permit):
+            if not self.works:
+                raise UnsupportedCodec("packets without a frame")
+            return super().open_audio(track, permit)
+
+    room = Room(tmp_path)
+    room.call = room.session._call = Undecodable()
+    task = asyncio.create_task(room.session.run())
+    await attend(room, "anna")
+    await room.clock.advance(1.3)
+    said = room.sink.data("participant")[-1]
+    assert (said["state"], said["reason"]) == ("off", "unsupported_codec")
+    room.call.works = True
+    await room.feed(3)
+    assert room.sink.data("participant")[-1]["state"] == "on"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    room.audit.close()
