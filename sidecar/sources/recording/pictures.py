@@ -1,5 +1,6 @@
 """Decoded video frames to upright pictures at the rate of analysis."""
 
+from math import inf
 from typing import Final
 
 import av
@@ -17,6 +18,7 @@ from sidecar.types import ByteArray, Permit, VideoFrame
 _ROUNDING_S: Final = 1e-6
 _DAMAGED_S: Final = 1.0
 """For so long after a sound picture damaged ones are skipped; then they are better than none."""
+_STILL_FRAMES: Final = 8
 
 
 class Pictures:
@@ -42,6 +44,9 @@ class Pictures:
         self._reformatter = VideoReformatter()
         self._next_s = 0.0
         self._sound_s = 0.0
+        self._stamp_s = -inf
+        self._still = 0
+        """Frames since the stamps advanced."""
         self._end_s = 0.0
         """Where a frame without a stamp belongs."""
         self._shape: tuple[int, int, str] | None = None
@@ -51,7 +56,9 @@ class Pictures:
 
     def take(self, frame: av.VideoFrame, media_time_s: float | None) -> VideoFrame | None:
         """The picture of a frame, or None if it is not due yet or damaged."""
-        at_s = max(0.0, self._end_s if media_time_s is None else media_time_s)
+        at_s = self._place(media_time_s)
+        if self._shape is not None:
+            self._report.gap(at_s - self._end_s)
         self._end_s = at_s + self._frame_s
         self._report.read_to_s = max(self._report.read_to_s, self._end_s)
         if at_s + _ROUNDING_S < self._next_s or self._is_damaged(frame, at_s):
@@ -61,6 +68,17 @@ class Pictures:
             return None
         self._next_s = max(self._next_s + self._period_s, at_s)
         return VideoFrame(rgb, at_s, self._clock.monotonic(), self._permit)
+
+    def _place(self, stamp_s: float | None) -> float:
+        """The stamp, or where the frame before ends if there is none, or if the stamps stand still."""
+        if stamp_s is None:
+            return self._end_s
+        self._still = self._still + 1 if stamp_s <= self._stamp_s else 0
+        self._stamp_s = max(stamp_s, self._stamp_s)
+        if self._still < _STILL_FRAMES:
+            return max(0.0, stamp_s)
+        self._report.odd_stamps += 1
+        return self._end_s
 
     def _is_damaged(self, frame: av.VideoFrame, at_s: float) -> bool:
         if not frame.is_corrupt:

@@ -123,7 +123,7 @@ class RecordingReader:
         if not told and "file" in promised_s and len(self._reports) == tracks:
             read_s = max((report.read_to_s + report.closed_s for report in self._reports), default=0.0)
             told += _truncated("file", read_s, promised_s["file"])
-        if not told and "file" in promised_s:
+        if not told and "file" in promised_s and not any(report.restarts for report in self._reports):
             told += self._rest()
         return told
 

@@ -12,18 +12,12 @@ from sidecar.sources.recording.hearing import Hearing
 from sidecar.sources.recording.messages import as_damage
 from sidecar.sources.recording.mixing import Mixer
 from sidecar.sources.recording.report import StreamReport
+from sidecar.sources.recording.sample_clock import SampleClock, Step
 from sidecar.types import SAMPLE_RATE_HZ, AudioChunk, FloatArray, Permit
 
 _CHUNK_SAMPLES: Final = SAMPLE_RATE_HZ // 10
 _BLOCK_S: Final = 0.25
 """What is mixed and resampled at a time."""
-_JITTER_S: Final = 0.05
-"""Stamps this much late are rounding and jitter: samples are counted. Later ones are a gap."""
-_OVERLAP_S: Final = 0.2
-"""Sound stamped this much early is taken whole, which shifts it; earlier sound overlaps, and is cut."""
-_LEAST_TRUST_S: Final = 5.0
-_LARGEST_CUT: Final = 0.2
-"""If more than this share of the sound overlaps, the stamps are wrong rather than the sound."""
 _LOUDEST: Final = 1000.0
 """Samples are limited to this before levels are measured: damaged float files hold huge numbers."""
 _KINDS: Final[Mapping[str, type[np.generic]]] = {
@@ -48,7 +42,8 @@ class Sound:
     """
 
     def __init__(self, clock: Clock, permit: Permit, report: StreamReport) -> None:
-        self._clock = clock
+        self._monotonic = clock.monotonic
+        self._clock = SampleClock(report)
         self._permit = permit
         self._report = report
         self._hearing = Hearing()
@@ -58,52 +53,44 @@ class Sound:
         self._block: list[tuple[av.AudioFrame, int]] = []
         """Frames of one format, each with the samples to skip at its beginning."""
         self._block_samples = 0
-        self._run_s: float | None = None
+        self._run_s = 0.0
         """Media time of the run's first sample."""
-        self._stamp_s: float | None = None
-        self._frame_s = 0.0
-        """Stamp and length of the newest frame."""
-        self._taken_s = 0.0
-        """Seconds of sound taken into the run."""
         self._sent = 0
         """Samples of the run in chunks, at 16 kHz."""
+        self._any = False
         self._pending: FloatArray = np.zeros(0, np.float32)
-        self._total_s = 0.0
 
     def take(self, frame: av.AudioFrame, media_time_s: float | None) -> Iterator[AudioChunk]:
         """The chunks that a frame completes; without a media time it follows the frame before."""
-        rate_hz, samples = frame.sample_rate, frame.samples
-        if rate_hz <= 0 or not samples:
-            return
-        format_ = (rate_hz, frame.format.name, frame.layout.name)
-        if format_ != self._format:
-            yield from self._change(format_, [channel.name for channel in frame.layout.channels])
-        media_time_s = self._trusted(media_time_s)
-        if self._run_s is None or (media_time_s is not None and media_time_s - self._expected_s > _JITTER_S):
-            yield from self._begin_run(media_time_s or 0.0)
-        skipped = self._overlap(samples / rate_hz, rate_hz, media_time_s)
-        self._frame_s = samples / rate_hz
-        self._block.append((frame, skipped))
-        self._block_samples += samples - skipped
-        self._taken_s += (samples - skipped) / rate_hz
-        self._report.read_to_s = max(self._report.read_to_s, self._expected_s)
-        if self._block_samples >= _BLOCK_S * rate_hz:
-            self._mix()
-            yield from self._chunks()
+        if frame.sample_rate > 0 and frame.samples:
+            for step in self._clock.take(frame, media_time_s, frame.samples / frame.sample_rate):
+                yield from self._place(step)
 
     def end(self) -> Iterator[AudioChunk]:
         """The last chunks of the file."""
+        for step in self._clock.flush():
+            yield from self._place(step)
         self._mix()
         self._drain()
-        yield from self._chunks(rest=self._sent == 0)
+        yield from self._chunks(rest=not self._any)
 
     def notes(self) -> Sequence[str]:
         """What was odd about the sound, as sentences."""
         return [f"audio: {note}" for note in self._hearing.notes(self._mixers)]
 
-    @property
-    def _expected_s(self) -> float:
-        return (self._run_s or 0.0) + self._taken_s
+    def _place(self, step: Step) -> Iterator[AudioChunk]:
+        frame = step.frame
+        format_ = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if step.start_s is not None:
+            yield from self._begin_run(step.start_s)
+        if format_ != self._format:
+            yield from self._change(format_, [channel.name for channel in frame.layout.channels])
+        skipped = min(round(step.cut_s * frame.sample_rate), frame.samples)
+        self._block.append((frame, skipped))
+        self._block_samples += frame.samples - skipped
+        if self._block_samples >= _BLOCK_S * frame.sample_rate:
+            self._mix()
+            yield from self._chunks()
 
     def _change(self, format_: Format, names: Sequence[str]) -> Iterator[AudioChunk]:
         """Continue the run in another format."""
@@ -116,31 +103,12 @@ class Sound:
         self._mixers.append(Mixer(names, format_[0]))
         yield from self._chunks()
 
-    def _begin_run(self, media_time_s: float) -> Iterator[AudioChunk]:
+    def _begin_run(self, start_s: float) -> Iterator[AudioChunk]:
         """Continue at a media time after a gap."""
-        if self._run_s is not None:
-            self._report.gap(media_time_s - self._expected_s)
-            self._mix()
-            self._drain()
-            yield from self._chunks(rest=True)
-        self._total_s += self._taken_s
-        self._run_s, self._taken_s, self._sent = max(0.0, media_time_s), 0.0, 0
-
-    def _trusted(self, media_time_s: float | None) -> float | None:
-        """The stamp of a frame, or None if the stamps stand still although samples go on."""
-        advance_s = None if media_time_s is None or self._stamp_s is None else media_time_s - self._stamp_s
-        self._stamp_s = media_time_s
-        return None if advance_s is not None and 0 <= advance_s < self._frame_s / 2 else media_time_s
-
-    def _overlap(self, length_s: float, rate_hz: int, media_time_s: float | None) -> int:
-        """Samples at the beginning of a frame whose time is taken."""
-        early_s = 0.0 if media_time_s is None else self._expected_s - media_time_s
-        trusted_s = max(_LEAST_TRUST_S, _LARGEST_CUT * (self._total_s + self._taken_s))
-        if early_s <= _OVERLAP_S or self._report.overlap_s > trusted_s:
-            return 0
-        cut_s = min(early_s, length_s)
-        self._report.overlap_s += cut_s
-        return round(cut_s * rate_hz)
+        self._mix()
+        self._drain()
+        yield from self._chunks(rest=True)
+        self._run_s, self._sent = start_s, 0
 
     def _mix(self) -> None:
         """Mix the block and resample it."""
@@ -181,10 +149,11 @@ class Sound:
         audio, at = self._pending, 0
         while len(audio) - at >= (1 if rest else _CHUNK_SAMPLES):
             samples = audio[at : at + _CHUNK_SAMPLES]
-            media_time_s = (self._run_s or 0.0) + self._sent / SAMPLE_RATE_HZ
+            media_time_s = self._run_s + self._sent / SAMPLE_RATE_HZ
             at += len(samples)
             self._sent += len(samples)
-            yield AudioChunk(samples, media_time_s, self._clock.monotonic(), self._permit)
+            self._any = True
+            yield AudioChunk(samples, media_time_s, self._monotonic(), self._permit)
         self._pending = audio[at:]
 
 

@@ -31,6 +31,10 @@ _CLOSE_PACKETS: Final = 16
 """The same in packets, where pictures are stamped by display, not by decoding order: they are that far out of order."""
 _LOOKAHEAD: Final = 8
 """Packets of a stream that are looked at before a jump is believed."""
+_LONG_LOOKAHEAD: Final = 128
+"""The same at a hole of more than `_SHORT_HOLE_S`."""
+_CONTRADICTED_S: Final = 2.0
+"""Content of the other stream that shows a long hole to be none; streams are interleaved more finely than that."""
 _OTHER_SHIFT_S: Final = 0.5
 """Overlap up to which a shift of the other stream is taken over: streams do not end at the same moment."""
 _SAME_PART_S: Final = 10.0
@@ -68,6 +72,8 @@ class _Stream(Generic[Item]):
     end_s: float = 0.0
     """Media time after the newest packet."""
     held: deque[Stamped[Item]] = field(default_factory=deque)
+    others_s: float = 0.0
+    """What the other streams had reached when the first one was held."""
 
     @property
     def shift_s(self) -> float:
@@ -130,6 +136,8 @@ class Timeline(Generic[Item]):
                 self._origin_s = stamped.stamp_s
             stream.adopt(-(self._origin_s or 0.0))
         self._content_s += stamped.duration_s
+        if not stream.held:
+            stream.others_s = self._others_s(stream)
         stream.held.append(stamped)
         return list(self._release(stream, whole=False))
 
@@ -145,11 +153,34 @@ class Timeline(Generic[Item]):
             elif self._returns(stream):
                 stream.report.odd_stamps += 1
                 yield stream.take(stream.held.popleft(), None)
-            elif whole or len(stream.held) >= _LOOKAHEAD:
+            elif whole or self._is_decided(stream, first):
                 self._jump(stream, first)
                 yield stream.take(stream.held.popleft(), stream.shift_s)
             else:
                 return
+
+    def _others_s(self, stream: _Stream[Item]) -> float:
+        """Media time that the other streams have reached."""
+        return max((other.end_s for other in self._streams.values() if other is not stream), default=0.0)
+
+    def _is_decided(self, stream: _Stream[Item], first: Stamped[Item]) -> bool:
+        """Whether enough packets have been seen. At a long hole, more of them may show what the other stream does."""
+        if len(stream.held) < _LOOKAHEAD:
+            return False
+        if stream.off_s(first, stream.shift_s) <= _SHORT_HOLE_S or len(stream.held) >= _LONG_LOOKAHEAD:
+            return True
+        return self._is_shared(stream, first) or self._is_contradicted(stream)
+
+    def _is_shared(self, stream: _Stream[Item], first: Stamped[Item]) -> bool:
+        """Whether another stream is behind the hole as well."""
+        at_s = stream.end_s + stream.off_s(first, stream.shift_s)
+        others = [other for other in self._streams.values() if other is not stream and other.shifts]
+        ahead_s = [other.end_s + (other.off_s(other.held[0], other.shift_s) if other.held else 0.0) for other in others]
+        return any(each_s + _SAME_PART_S >= at_s for each_s in ahead_s)
+
+    def _is_contradicted(self, stream: _Stream[Item]) -> bool:
+        """Whether another stream went on as if there were no hole."""
+        return self._others_s(stream) >= stream.others_s + _CONTRADICTED_S
 
     @staticmethod
     def _returns(stream: _Stream[Item]) -> bool:
@@ -172,9 +203,7 @@ class Timeline(Generic[Item]):
             if shift_s != stream.shift_s and -_OTHER_SHIFT_S <= stream.off_s(first, shift_s) <= _SAME_PART_S:
                 break
         else:
-            if off_s >= 0 and self._keeps(
-                off_s, filled=any(end_s + _SAME_PART_S >= stream.end_s + off_s for end_s in ends)
-            ):
+            if off_s >= 0 and self._keeps(stream, first, off_s):
                 return
             near = [end_s for end_s in ends if off_s < 0 and abs(end_s - stream.end_s) <= _SAME_PART_S]
             shift_s = max([stream.end_s, *near]) - first.stamp_s
@@ -185,11 +214,11 @@ class Timeline(Generic[Item]):
             stream.report.closed += 1
             stream.report.closed_s += off_s
 
-    def _keeps(self, hole_s: float, *, filled: bool) -> bool:
-        if filled or hole_s <= _SHORT_HOLE_S:
+    def _keeps(self, stream: _Stream[Item], first: Stamped[Item], hole_s: float) -> bool:
+        """Whether a hole is a gap; the longer ones are limited in total."""
+        if hole_s <= _SHORT_HOLE_S or self._others_s(stream) + _SAME_PART_S >= stream.end_s + hole_s:
             return True
-        allowed_s = _HOLES_S + _HOLES_SHARE * self._content_s
-        if hole_s > MAX_HOLE_S or self._holes_s + hole_s > allowed_s:
+        if hole_s > MAX_HOLE_S or (self._is_contradicted(stream) and not self._is_shared(stream, first)):
             return False
         self._holes_s += hole_s
-        return True
+        return self._holes_s <= _HOLES_S + _HOLES_SHARE * self._content_s
