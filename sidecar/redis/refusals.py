@@ -1,5 +1,6 @@
 """What Redis' error answers mean, in words for the operator. They never quote the server: it may quote keys."""
 
+import re
 from typing import Final
 
 from redis import exceptions as redis_errors
@@ -20,23 +21,26 @@ _PASSING: Final = {
     "NOREPLICAS": "it has too few replicas and refuses writes (`min-replicas-to-write`)",
     "MASTERDOWN": "it is a replica that has lost its master",
     "EXECABORT": "it refused a transaction",
-    "BUSY": "it is running a script of somebody else",
-    "CLUSTERDOWN": "the cluster is down, or nobody in it holds some keys",
+    "BUSY": "it is busy with a script of another client",
+    "CLUSTERDOWN": "the cluster is down, or no server of it holds some keys",
     "TRYAGAIN": "the cluster is moving keys",
     "ASK": "the cluster is moving keys",
-    "MOVED": "keys are on another server of a cluster; in front of a cluster, write redis+cluster:// in REDIS_URL",
+    "MOVED": "keys are on another server of its cluster; REDIS_URL must begin with redis+cluster:// there",
     "CROSSSLOT": "it is a cluster; write redis+cluster:// in REDIS_URL",
 }
 
+_IN_SCRIPT: Final = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")
 _NO_CLUSTER: Final = "cluster support disabled"
 
 
 def error_code(error: BaseException) -> str:
     """The first word of an error answer, such as `READONLY`; empty for other errors."""
-    code = getattr(error, "status_code", None)
-    if code:
-        return str(code)
-    word = str(error).partition(" ")[0] if isinstance(error, redis_errors.RedisError) else ""
+    if not isinstance(error, redis_errors.RedisError):
+        return ""
+    in_script = _IN_SCRIPT.search(str(error))  # before Redis 7 a script's error is an ERR that quotes it
+    if in_script:
+        return in_script[1]
+    word = str(error.status_code or str(error).partition(" ")[0])
     return word if word.isupper() else ""
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +113,12 @@ def tls_redis(folder: Path, settings: dict[str, str] | None = None) -> Iterator[
     try:
         process.start()
     except Unavailable as error:
-        process.stop()
+        process.close()
         if "tls-port" in str(error):
             pytest.skip("this redis-server lacks TLS; `make servers` installs one that has it")
         raise
-    try:
+    with closing(process):
         yield process, f"rediss://127.0.0.1:{port}/0", ca
-    finally:
-        process.__exit__(None, None, None)
 
 
 def certificates(folder: Path) -> tuple[Path, Path, Path]:

@@ -9,7 +9,7 @@ import redis.exceptions
 from sidecar.errors import CredentialsRefused, SidecarError, Unavailable
 from sidecar.redis.connect import connect
 from sidecar.redis.exchange import Exchange, _lost_cancellation, check_credentials
-from sidecar.redis.refusals import translated
+from sidecar.redis.refusals import error_code, translated
 from tests.fakes.clock import settle
 from tests.redis.answering import answering_server, word
 
@@ -139,6 +139,14 @@ def test_what_a_server_says_is_not_quoted():
     said = redis.exceptions.ResponseError("NOPERM no access to 'engagement:secret room:log'")
     assert "secret" not in str(translated(said))
     assert "secret" not in str(translated(redis.exceptions.InvalidResponse("Protocol Error: b'secret'")))
+
+
+def test_errors_within_scripts_of_an_old_redis():
+    said = redis.exceptions.ResponseError(
+        "Error running script (call to f_1): @user_script:4: @user_script: 4: -READONLY You can't write",
+        status_code="ERR",
+    )
+    assert error_code(said) == "READONLY"
 
 
 async def test_credentials_of_a_server_that_is_away_are_not_refused():
