@@ -5,14 +5,13 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from livekit import api
-
 from sidecar import __version__
 from sidecar.app.process import Process, make_engines, open_redis
 from sidecar.app.termination import Termination
 from sidecar.config import Settings
 from sidecar.dispatch.leadership import Leadership
 from sidecar.dispatch.lease import RedisLeases
+from sidecar.dispatch.livekit_server import livekit_api
 from sidecar.dispatch.load import LoadMeter, ProcessResources, allow_open_files
 from sidecar.dispatch.observation import LeasedObserver
 from sidecar.dispatch.rooms import LiveKitRooms
@@ -22,7 +21,6 @@ from sidecar.dispatch.worker import AgentWorker, WorkerState
 from sidecar.drift import DriftMonitor
 from sidecar.drift_files import DriftFiles
 from sidecar.engines import Engines
-from sidecar.errors import CredentialsRefused
 from sidecar.http import Check, serve_http
 from sidecar.pipeline import ParticipantPipeline
 from sidecar.publish.redis import RedisSink, connect
@@ -77,7 +75,7 @@ async def _observe_rooms(settings: Settings, termination: Termination) -> None:
                     failing=lambda: {**process.supervisor.failing, **engines.failing},
                     webhooks=Webhooks(server, watcher.wake, process.telemetry),
                 ):
-                    await _until_drained(agent, watcher, termination)
+                    await _until_drained(process, agent, watcher, termination)
 
 
 async def watch(settings: Settings) -> int:
@@ -139,7 +137,7 @@ def _agent(process: Process, observer: CallObserver, engines: Engines, leases: R
 @asynccontextmanager
 async def _watcher(process: Process, leases: RedisLeases) -> AsyncIterator[Watcher]:
     server, tree = process.settings.livekit_server(), process.settings.tree
-    async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client:
+    async with livekit_api(server) as client:
         rooms = LiveKitRooms(client, server, tree.worker.registration.agent_name)
         leadership = Leadership(
             leases, process.name, ttl_s=tree.watcher.leader_ttl_s, lease_ttl_s=tree.lease.ttl_s, clock=process.clock
@@ -170,14 +168,12 @@ def _checks(agent: AgentWorker, sink: RedisSink, telemetry: Telemetry) -> dict[s
     }
 
 
-async def _until_drained(agent: AgentWorker, watcher: Watcher, termination: Termination) -> None:
-    """Run both until a signal asks to drain. Raises `CredentialsRefused`."""
-    stopping = asyncio.Event()
+async def _until_drained(process: Process, agent: AgentWorker, watcher: Watcher, termination: Termination) -> None:
+    """Observe and watch until a signal asks to drain. Raises `CredentialsRefused` where the registration is refused.
 
-    async def observe() -> None:
-        await agent.run()
-        watching.cancel()
-        draining.cancel()
+    A refusal that only the watcher meets ends no rooms: it is logged, shown in `/readyz`, and tried again.
+    """
+    stopping = asyncio.Event()
 
     async def watch() -> None:
         # A room dispatched before there is a worker to take it waits seconds for its next try.
@@ -190,15 +186,11 @@ async def _until_drained(agent: AgentWorker, watcher: Watcher, termination: Term
         await agent.drain()
 
     termination.act = stopping.set
+    watching = process.supervisor.start("watcher", watch)
+    draining = process.supervisor.start("drain", drain)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(watch())
-            draining = tasks.create_task(drain())
-            tasks.create_task(observe())
-    except* CredentialsRefused as refused:
-        raise _first(refused) from None
-
-
-def _first(group: BaseExceptionGroup[CredentialsRefused]) -> CredentialsRefused:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+        await agent.run()
+    finally:
+        draining.stop()
+        watching.stop()
+        await watching.ended()  # it gives up the lead, so that another watcher takes it at once

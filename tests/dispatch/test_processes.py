@@ -103,6 +103,8 @@ async def test_a_worker_outlives_any_answer(tmp_path: Path) -> None:
         async with running("worker", broken, tmp_path) as worker:
             await answer_everything(broken, page())
             await answer_everything(broken, json("[]", 500))
+            await answer_everything(broken, page(403))
+            await answer_everything(broken, REFUSED)
             broken.everything = None
             for method in ("ListParticipants", "ListDispatch"):
                 broken.answers[method] = json("null", 500)
