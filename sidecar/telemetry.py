@@ -70,7 +70,7 @@ class Telemetry:
         self.outputs: dict[str, Outputs] = {}
         self.published = counter("events_published_total", "Events delivered to a sink", "type")
         self.spooled = counter("events_spooled_total", "Events written to the spool while Redis was away")
-        self.lost = counter("events_lost_total", "Events dropped because the spool was full")
+        self.lost = counter("events_lost_total", "Events that could be neither delivered nor kept")
         self.spool_bytes = gauge("spool_bytes", "Bytes waiting in the spool")
         self.audit_failing = gauge("audit_failing", "Audit chains that the disk refuses at present")
         self.task_failures = counter("task_failures_total", "Background tasks that failed and were restarted", "task")
