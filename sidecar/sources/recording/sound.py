@@ -18,6 +18,8 @@ from sidecar.types import SAMPLE_RATE_HZ, AudioChunk, FloatArray, Permit
 _CHUNK_SAMPLES: Final = SAMPLE_RATE_HZ // 10
 _BLOCK_S: Final = 0.25
 """What is mixed and resampled at a time."""
+_MOST_PLANES: Final = 8
+"""PyAV 18.1 reads beyond FFmpeg's list of planes when there are more. Damaged AAC claims any number of channels."""
 _LOUDEST: Final = 1000.0
 """Samples are limited to this before levels are measured: damaged float files hold huge numbers."""
 _KINDS: Final[Mapping[str, type[np.generic]]] = {
@@ -168,12 +170,14 @@ def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple
     if kind is None:
         raise ValueError(f"samples of the format {first.format.name} cannot be read")
     channels = first.layout.nb_channels
+    if first.format.is_planar and channels > _MOST_PLANES:
+        raise ValueError(f"sound with {channels} channels in planes cannot be read")
     block = np.empty((channels, count), np.float32)
     at = 0
     for frame, start in frames:
         end = at + frame.samples - start
         if frame.format.is_planar:
-            for channel, plane in enumerate(frame.planes):
+            for channel, plane in enumerate(frame.planes[:channels]):
                 block[channel, at:end] = np.frombuffer(memoryview(plane), kind, frame.samples)[start:]
         else:
             packed = np.frombuffer(memoryview(frame.planes[0]), kind, frame.samples * channels)
