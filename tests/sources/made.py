@@ -98,8 +98,8 @@ def tones(seconds: float, rate_hz: int, channels: int = 1) -> np.ndarray:
 def encoded(stream, sound: np.ndarray, rate_hz: int, step: int = 1024):
     """Packets of sound (channels, samples) float32."""
     for start in range(0, sound.shape[1], step):
-        part = np.ascontiguousarray(sound[:, start : start + step])
-        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=stream.layout.name)
+        part = np.ascontiguousarray(sound[:, start : start + step].T.reshape(1, -1))  # PyAV cannot fill eight planes
+        frame = av.AudioFrame.from_ndarray(part, format="flt", layout=stream.layout.name)
         frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
         yield from stream.encode(frame)
     yield from stream.encode()

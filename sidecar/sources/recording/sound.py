@@ -21,7 +21,7 @@ _BLOCK_S: Final = 0.25
 _MOST_PLANES: Final = 8
 """PyAV 18.1 reads beyond FFmpeg's list of planes when there are more. Damaged AAC claims any number of channels."""
 _LOUDEST: Final = 1000.0
-"""Samples are limited to this before levels are measured: damaged float files hold huge numbers."""
+"""Larger samples count as no numbers: damaged float files hold them."""
 _KINDS: Final[Mapping[str, type[np.generic]]] = {
     "u8": np.uint8,
     "s16": np.int16,
@@ -162,8 +162,8 @@ class Sound:
 def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple[FloatArray, int]:
     """The samples of frames of one format, each from an index on: (channels, count) float32, nominally -1..1.
 
-    Samples that are no numbers become 0; the second result is how many there were. Raises `ValueError` for a sample
-    format that has no array.
+    Samples that are no numbers, or huge, become 0; the second result is how many there were. Raises `ValueError` for a
+    sample format that has no array.
     """
     first = frames[0][0]
     kind = _KINDS.get(first.format.name.removesuffix("p"))
@@ -194,6 +194,5 @@ def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple
 def _finite(block: FloatArray) -> tuple[FloatArray, int]:
     if float(np.vdot(block, block)) < _LOUDEST**2:  # false for what is not a number, too
         return block, 0
-    finite = np.isfinite(block)
-    bad = int(block.size - np.count_nonzero(finite))
-    return np.clip(np.where(finite, block, np.float32(0)), -_LOUDEST, _LOUDEST, dtype=np.float32), bad
+    good = np.abs(block) <= _LOUDEST
+    return np.where(good, block, np.float32(0)), int(block.size - np.count_nonzero(good))
