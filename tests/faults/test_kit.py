@@ -1,6 +1,7 @@
 """The invariants and the killing of tasks: what the rest of the fault kit's tests do not cover."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from sidecar.types import Participant, ParticipantKind
 from tests.fakes.clock import VirtualClock, settle
 from tests.fakes.sink import MemorySink
 from tests.faults.invariants import RecordingSink, Resources, World, check_invariants, recorded_permits, resources_left
+from tests.faults.lag import LoopLag
 from tests.faults.tasks import KilledByTest, cancel_task, kill_task, tasks_named
 
 
@@ -139,3 +141,17 @@ async def test_a_cancelled_task_ends_and_one_in_a_thread_is_not_killed():
     assert cancel_task("other") == 1
     await asyncio.wait([other])
     assert other.cancelled()
+
+
+async def blocks():
+    time.sleep(0.03)  # noqa: ASYNC251 - what is to be found
+
+
+async def test_a_call_that_holds_up_the_loop_is_found():
+    lag = LoopLag()
+    with lag.measured():
+        while not lag.too_long:  # a call that was preempted does not count
+            await asyncio.create_task(blocks(), name="blocks")
+    assert lag.longest[0].what.startswith("task blocks")
+    assert lag.too_long == 1
+    assert "1 above 20 ms" in lag.report()
