@@ -207,9 +207,7 @@ def _analyze(options: argparse.Namespace) -> int:
 def _tail(options: argparse.Namespace) -> int:
     from sidecar.app.operations import tail
 
-    with suppress(KeyboardInterrupt):  # how a `tail` without --count ends
-        return asyncio.run(tail(_settings(), options.room, options.start, options.count))
-    return 0
+    return asyncio.run(tail(_settings(), options.room, options.start, options.count))
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from sidecar.types import Options
 
 _INSTALLED_PACK: Final = Path(__file__).parent / "pack"
 _CHECKOUT_PACK: Final = Path(__file__).parents[1] / "models"
+_LARGEST_CONFIG_BYTES: Final = 1_000_000
 
 
 class Tree(Options, frozen=True):
@@ -86,9 +87,14 @@ def _read_tree(file: str | None) -> Tree:
     if not file:
         return Tree()
     try:
-        return msgspec.toml.decode(Path(file).read_bytes(), type=Tree)
+        with Path(file).open("rb") as opened:
+            content = opened.read(_LARGEST_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"SIDECAR_CONFIG: cannot read {file}: {error.strerror}") from error
+    if len(content) > _LARGEST_CONFIG_BYTES:
+        raise ConfigurationError(f"SIDECAR_CONFIG: {file} is no configuration: it has more than a megabyte")
+    try:
+        return msgspec.toml.decode(content, type=Tree)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"SIDECAR_CONFIG: {file}: {error}") from error
 

@@ -91,6 +91,8 @@ REFUSED = [
     (("audit", "verify", "none.jsonl"), "No such file"),
     (("audit", "verify", "folder"), "Is a directory"),
     (("audit", "verify", "x" * 300), "File name too long"),
+    (("audit", "verify", "fifo"), "not a regular file"),
+    (("audit", "verify", "/dev/zero"), "not a regular file"),
     (("demo", "--seconds", "nan"), "number of seconds above 0"),
     (("demo", "--seconds=-1"), "number of seconds above 0"),
     (("demo", "--seconds", "inf"), "number of seconds above 0"),
@@ -114,6 +116,7 @@ def test_what_cannot_be_done_is_refused_with_a_reason(place, capsys, arguments, 
         ("SIDECAR_CONFIG", "folder", "Is a directory"),
         ("SIDECAR_CONFIG", "rubbish.bin", "SIDECAR_CONFIG"),
         ("SIDECAR_CONFIG", "none.toml", "No such file"),
+        ("SIDECAR_CONFIG", "/dev/zero", "more than a megabyte"),
         ("SIDECAR_CONFIG", "x" * 300, "File name too long"),
         ("SIDECAR_STATE", "call.mp4", "SIDECAR_STATE: cannot write"),
         ("SIDECAR_STATE", "call.mp4/state", "SIDECAR_STATE: cannot write"),
@@ -129,6 +132,18 @@ def test_settings_that_cannot_be_used_are_named(place, capsys, variable, value, 
         environment.setenv(variable, value)
         assert main(ANALYZE) == 2
     assert answer in said(capsys)
+
+
+def test_a_damaged_state_folder_is_named(place, capsys, monkeypatch):
+    (place / "state").mkdir()
+    (place / "state" / "drift.json").mkdir()
+    assert main(["models", "drift"]) == 2
+    (place / "state" / "drift.json").rmdir()
+    (place / "state" / "drift.json").write_bytes((place / "rubbish.bin").read_bytes())
+    assert main(["models", "drift", "--accept"]) == 2
+    monkeypatch.setenv("SIDECAR_STATE", "call.mp4")
+    assert main(["models", "drift"]) == 2
+    assert said(capsys).count("drift.json") == 3
 
 
 def test_an_audit_that_is_no_audit_is_a_finding(place, capsys):

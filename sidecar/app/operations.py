@@ -1,30 +1,42 @@
 """Commands for operators: reading events back, the model pack, drift, the audit."""
 
+import asyncio
 import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import Literal
 
 from sidecar.app.process import open_redis
+from sidecar.app.termination import Termination
 from sidecar.clock import SystemClock
 from sidecar.config import Settings
 from sidecar.consent.audit import verify as verify_chain
 from sidecar.drift import judge
 from sidecar.drift_files import DriftFiles
+from sidecar.errors import ConfigurationError
 from sidecar.inference.fetch import fetch
 from sidecar.inference.pack import FileState, list_models, verify
 from sidecar.publish.tail import follow
 
 
 async def tail(settings: Settings, room: str, start: Literal["start", "now"], count: int | None) -> int:
-    """Print a room's events, one JSON object a line."""
+    """Print a room's events, one JSON object a line, until `count` of them or a signal."""
+    with Termination() as termination:
+        try:
+            await _print_events(settings, room, start, count)
+        except asyncio.CancelledError:
+            if not termination.requested():
+                raise
+    return 0
+
+
+async def _print_events(settings: Settings, room: str, start: Literal["start", "now"], count: int | None) -> None:
     async with open_redis(settings) as redis, aclosing(follow(redis, room, start, SystemClock())) as events:
         printed = 0
         while count is None or printed < count:
             sys.stdout.buffer.write(await anext(events) + b"\n")
             sys.stdout.buffer.flush()
             printed += 1
-    return 0
 
 
 def models(settings: Settings, action: Literal["list", "verify", "fetch"]) -> int:
@@ -56,7 +68,9 @@ def drift(settings: Settings, *, accept: bool) -> int:
 
 
 def verify_audit(file: Path, head: str | None) -> int:
-    """Check a hash chain."""
+    """Check a hash chain. Raises `AuditBroken`, `ConfigurationError`."""
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ConfigurationError(f"cannot read the audit file {file}: it is not a regular file")
     lines, found, torn = verify_chain(file, head)
     tail = "; a torn line follows, written when the process died" if torn else ""
     _print(f"{file}: {lines} lines, unbroken, head {found}{tail}")

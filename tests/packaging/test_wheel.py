@@ -81,6 +81,17 @@ def test_the_wheel_holds_the_pack_and_no_training_code(wheel: Path) -> None:
     assert wheel.stat().st_size < LARGEST_BYTES
 
 
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    kept = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "sidecar").rglob("*")
+        if path.is_file() and path.suffix not in {".pyc", ".md"}
+    }
+    assert kept <= names
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[Path]:
     """Where an environment goes; removed afterwards, since pytest keeps its folders and this one takes 0.7 GB."""
