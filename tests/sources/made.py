@@ -14,12 +14,12 @@ Restamp = Callable[[str, float], float | None]
 
 def grey(second: float) -> int:
     """Level of the picture during a second."""
-    return 20 + 12 * int(second)
+    return 20 + 12 * (int(second) % 19)
 
 
 def pitch_hz(second: float) -> int:
     """Frequency of the tone during a second."""
-    return 300 + 100 * int(second)
+    return 300 + 100 * (int(second) % 19)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Make:
 def tones(seconds: float, rate_hz: int, channels: int = 1) -> np.ndarray:
     """(channels, samples) float32."""
     at_s = np.arange(round(seconds * rate_hz)) / rate_hz
-    tone = (0.3 * np.sin(2 * np.pi * (300 + 100 * np.floor(at_s)) * at_s)).astype(np.float32)
+    tone = (0.3 * np.sin(2 * np.pi * (300 + 100 * (np.floor(at_s) % 19)) * at_s)).astype(np.float32)
     return np.repeat(tone[None], channels, axis=0)
 
 

@@ -48,6 +48,16 @@ class SampleClock:
         self._length_s = 0.0
         self._total_s = 0.0
 
+    def continues(self, stamp_s: float | None, length_s: float) -> bool:
+        """Take a frame that simply continues the run, as nearly all do. False: it is to be taken by `take`."""
+        end_s = self._end_s
+        if end_s is None or stamp_s is None or self._held or not -_OVERLAP_S <= stamp_s - end_s <= _JITTER_S:
+            return False
+        self._stamp_s, self._length_s = stamp_s, length_s
+        self._end_s = self._report.read_to_s = end_s + length_s
+        self._total_s += length_s
+        return True
+
     def take(self, frame: av.AudioFrame, stamp_s: float | None, length_s: float) -> Iterator[Step]:
         """The frames whose place is certain, usually this one."""
         self._held.append((frame, self._trusted(stamp_s), length_s))
@@ -79,7 +89,7 @@ class SampleClock:
             self._held.popleft()
             self._end_s = (self._end_s if step.start_s is None else step.start_s) + length_s - step.cut_s
             self._total_s += length_s
-            self._report.read_to_s = max(self._report.read_to_s, self._end_s)
+            self._report.read_to_s = self._end_s
             yield step
 
     def _agreed_off_s(self, end_s: float) -> float:

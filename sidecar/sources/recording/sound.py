@@ -1,6 +1,7 @@
 """Decoded audio frames to chunks of 16 kHz mono, placed by their time stamps."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import av
@@ -32,8 +33,15 @@ _KINDS: Final[Mapping[str, type[np.generic]]] = {
 }
 """Arrays of FFmpeg's sample formats."""
 
-Format = tuple[int, str, str]
-"""Sample rate, sample format, channel layout."""
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What all frames of a block have in common."""
+
+    rate_hz: int
+    samples: str
+    """FFmpeg's name of the sample format."""
+    layout: av.AudioLayout
 
 
 class Sound:
@@ -64,9 +72,19 @@ class Sound:
 
     def take(self, frame: av.AudioFrame, media_time_s: float | None) -> Iterator[AudioChunk]:
         """The chunks that a frame completes; without a media time it follows the frame before."""
-        if frame.sample_rate > 0 and frame.samples:
-            for step in self._clock.take(frame, media_time_s, frame.samples / frame.sample_rate):
-                yield from self._place(step)
+        rate_hz, samples = frame.sample_rate, frame.samples
+        if rate_hz <= 0 or not samples:
+            return
+        length_s = samples / rate_hz
+        if self._is_same(frame, rate_hz) and self._clock.continues(media_time_s, length_s):
+            self._block.append((frame, 0))
+            self._block_samples += samples
+            if self._block_samples >= _BLOCK_S * rate_hz:
+                self._mix()
+                yield from self._chunks()
+            return
+        for step in self._clock.take(frame, media_time_s, length_s):
+            yield from self._place(step)
 
     def end(self) -> Iterator[AudioChunk]:
         """The last chunks of the file."""
@@ -80,13 +98,22 @@ class Sound:
         """What was odd about the sound, as sentences."""
         return [f"audio: {note}" for note in self._hearing.notes(self._mixers)]
 
+    def _is_same(self, frame: av.AudioFrame, rate_hz: int) -> bool:
+        """Whether a frame has the present format."""
+        format_ = self._format
+        return (
+            format_ is not None
+            and rate_hz == format_.rate_hz
+            and frame.format.name == format_.samples
+            and frame.layout == format_.layout
+        )
+
     def _place(self, step: Step) -> Iterator[AudioChunk]:
         frame = step.frame
-        format_ = (frame.sample_rate, frame.format.name, frame.layout.name)
         if step.start_s is not None:
             yield from self._begin_run(step.start_s)
-        if format_ != self._format:
-            yield from self._change(format_, [channel.name for channel in frame.layout.channels])
+        if not self._is_same(frame, frame.sample_rate):
+            yield from self._change(Format(frame.sample_rate, frame.format.name, frame.layout))
         skipped = min(round(step.cut_s * frame.sample_rate), frame.samples)
         self._block.append((frame, skipped))
         self._block_samples += frame.samples - skipped
@@ -94,15 +121,15 @@ class Sound:
             self._mix()
             yield from self._chunks()
 
-    def _change(self, format_: Format, names: Sequence[str]) -> Iterator[AudioChunk]:
+    def _change(self, format_: Format) -> Iterator[AudioChunk]:
         """Continue the run in another format."""
         self._mix()
         if self._format is not None:
             self._report.formats += 1
-            if self._format[0] != format_[0]:
+            if self._format.rate_hz != format_.rate_hz:
                 self._drain()
         self._format = format_
-        self._mixers.append(Mixer(names, format_[0]))
+        self._mixers.append(Mixer([channel.name for channel in format_.layout.channels], format_.rate_hz))
         yield from self._chunks()
 
     def _begin_run(self, start_s: float) -> Iterator[AudioChunk]:
@@ -118,7 +145,7 @@ class Sound:
             try:
                 block, bad = samples_of(self._block, self._block_samples)
                 self._hearing.not_finite += bad
-                self._resample(self._mixers[-1].mix(block), self._format[0])
+                self._resample(self._mixers[-1].mix(block), self._format.rate_hz)
             except (FFmpegError, ValueError) as error:
                 self._report.undecodable[as_damage(error)] += len(self._block)
                 self._resampler = None
