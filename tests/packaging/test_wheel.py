@@ -100,7 +100,9 @@ def environment(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("version", [*CLAIMED, NEXT])
-def test_the_wheel_works_in_an_empty_environment(wheel: Path, constraints: Path, tmp_path: Path, version: str) -> None:
+def test_the_wheel_works_in_an_empty_environment(
+    wheel: Path, constraints: Path, environment: Path, tmp_path: Path, version: str
+) -> None:
     python = find_python(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")
