@@ -68,7 +68,7 @@ lock: ## Resolve the lock files anew (needs uv)
 		-c requirements/cpu.txt -o requirements/dev.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .cache .servers runs
+	rm -rf .venv .cache .servers runs build dist
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'

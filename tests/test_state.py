@@ -28,9 +28,9 @@ def test_a_folder_of_the_state_is_tried_before_it_is_needed(tmp_path):
     check_writable(tmp_path / "state" / "audit")
     assert list((tmp_path / "state" / "audit").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="SIDECAR_STATE: cannot write to .*: Not a directory"):
+    with pytest.raises(ConfigurationError, match=r"SIDECAR_STATE: cannot write to .*: Not a directory"):
         check_writable(tmp_path / "file" / "audit")
-    with pytest.raises(ConfigurationError, match="SIDECAR_STATE: cannot write to .*: No space left on device"), full():
+    with pytest.raises(ConfigurationError, match=r"SIDECAR_STATE: cannot write to .*: No space left on device"), full():
         check_writable(tmp_path / "state")
 
 
