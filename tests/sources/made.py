@@ -47,11 +47,11 @@ class Make:
                 encoders.append(("video", self._pictures(out)))
             if self.audio:
                 encoders.append(("audio", self._tones(out)))
-            packets = [(kind, packet) for kind, encoder in encoders for packet in encoder]
-            packets.sort(key=lambda each: float(each[1].dts * each[1].time_base))
-            for kind, packet in packets:
-                if self._restamp(kind, packet, restamp):
-                    out.mux(packet)
+            made = [(kind, packet) for kind, encoder in encoders for packet in encoder]
+            packets = [packet for kind, packet in made if self._restamp(kind, packet, restamp)]
+            packets.sort(key=lambda packet: float(packet.dts * packet.time_base))
+            for packet in packets:
+                out.mux(packet)
         return path
 
     @staticmethod

@@ -108,6 +108,21 @@ def test_a_cover_is_no_camera(tmp_path, ending, disposition):
     assert not read(path).frames
 
 
+def test_an_attached_file_is_no_camera(tmp_path):
+    photo = write(tmp_path / "photo.mp4", still=NONE)
+    with av.open(str(photo)) as container:
+        body = bytes(next(packet for packet in container.demux() if packet.size))
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("aac", rate=RATE_HZ)
+        sound.layout = "mono"
+        out.add_attachment("cover.jpg", "image/jpeg", body)
+        for packet in encoded(sound, tones(1, RATE_HZ), RATE_HZ):
+            out.mux(packet)
+    recording = open_recording(path)
+    assert (recording.has_video, recording.has_audio) == (False, True)
+
+
 def test_a_still_beside_sound_is_a_cover_even_without_the_mark(tmp_path):
     recording = open_recording(write(tmp_path / "a.mp4", audio=[(400, DEFAULT)], still=NONE))
     assert not recording.has_video

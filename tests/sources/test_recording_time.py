@@ -95,6 +95,21 @@ def test_a_muted_track_leaves_a_gap(tmp_path, ending, make):
     assert sum(after.media_time_s - before.end_s > 0.01 for before, after in pairs) == 1
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("from_s", [0, 5])
+def test_a_gap_of_any_length_is_kept_where_the_other_stream_goes_on(tmp_path, ending, from_s):
+    def slow(kind, at_s):
+        if kind == "video":
+            return at_s * 46  # 20 s at 50 Hz become 920 s, a picture each 0.92 s
+        return at_s if at_s < from_s else at_s + 900
+
+    path = Make(seconds=20, rate=50).write(tmp_path / f"a.{ending}", slow)
+    for found in (read(path), read(path, face=None)):
+        assert found.chunks[-1].end_s == pytest.approx(920, abs=0.5)
+        assert sum(len(chunk.samples) for chunk in found.chunks) == pytest.approx(16_000 * 20, rel=0.05)
+        assert not found.said("closed")
+
+
 @formats
 def test_a_pause_of_both_streams_is_kept(tmp_path, ending, make):
     found = read(make.write(tmp_path / f"a.{ending}", lambda kind, at_s: at_s + 20 if at_s >= 3 else at_s))
