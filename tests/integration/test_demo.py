@@ -120,7 +120,7 @@ async def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path):
 async def test_media_that_cannot_be_read_end_it_at_once(tmp_path):
     async with demo(tmp_path, "--media", "absent.mp4") as running:
         assert await running.ended() == 2
-        assert "sidecar: absent.mp4 cannot be read as media" in running.output
+        assert "sidecar: cannot read the recording absent.mp4: No such file or directory" in running.output
         assert_nothing_is_left(running, tmp_path)
 
 
