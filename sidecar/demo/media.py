@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from sidecar.errors import RecordingError
+from sidecar.sources.recording.messages import in_plain_words
 
 WIDTH_PX: Final = 640
 HEIGHT_PX: Final = 360
@@ -92,4 +93,4 @@ def _opened(path: Path) -> av.container.InputContainer:
     try:
         return av.open(str(path))
     except (OSError, av.FFmpegError) as error:
-        raise RecordingError(f"{path} cannot be read as media: {error}") from error
+        raise RecordingError(f"{path} cannot be read as media: {in_plain_words(error)}") from error
