@@ -242,7 +242,7 @@ class ParticipantPipeline:
         try:
             prediction = await stage.observe(unit)
         except (Overloaded, InferenceFailed) as error:
-            log.debug("%s gave no evidence: %s", modality, error)
+            log.debug("%s gave no evidence: %s", modality, type(error).__name__)
             self._overloaded.add(modality)
             return
         unit.permit.check()
