@@ -15,6 +15,7 @@ from sidecar.inference.blazeface import FaceDetector
 from sidecar.inference.encoder import Encoder
 from sidecar.inference.face_mesh import FaceMesh
 from sidecar.inference.iris import IrisTracker
+from sidecar.media.drawn_face import DrawnFace, DrawnFaceOptions
 from sidecar.media.face_crop import aligned_luma
 from sidecar.media.face_cues import FaceCues
 from sidecar.media.face_pose import HeadPose
@@ -30,6 +31,7 @@ class FaceOptions(Options, frozen=True):
     tracklet: FaceTrackletOptions = FaceTrackletOptions()
     iris_every_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.5
     """Gaze and lids change slowly beside what the iris network costs: it runs twice a second."""
+    drawn: DrawnFaceOptions = DrawnFaceOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class FaceStage:
         self._telemetry = telemetry
         self._tracklets = FaceTracklets(networks.detector, networks.mesh, options.tracklet)
         self._cues = FaceCues(options.iris_every_s)
+        self._drawn = DrawnFace(options.drawn)
 
     async def observe(self, unit: VideoFrame) -> Prediction | None:
         """Raises `Overloaded` where the frame waited too long for the networks, and `PermitRevoked`."""
@@ -96,12 +99,17 @@ class FaceStage:
             self.face_width_px = None
             return None
         self.face_width_px = sighting.face.box.width_px
+        luma = aligned_luma(frame.rgb, sighting.face)
+        if self._drawn.judge(luma, sighting.face, sighting.tracklet, frame.media_time_s):
+            self.missing = Missing.NO_FACE  # a drawing is no person's face; voice and text are read without it
+            self._telemetry.dropped.labels("face", "drawn").inc()
+            return None
         due = self._cues.eyes_due(frame.media_time_s)
         eyes = self._networks.iris.eyes(frame.rgb, sighting.face) if due else None
         cues = self._cues.read(sighting.face, eyes, frame.media_time_s)
         pose = HeadPose(cues["yaw_deg"], cues["pitch_deg"], cues["roll_deg"])
         return FaceCrop(
-            luma=aligned_luma(frame.rgb, sighting.face),
+            luma=luma,
             cues=cues,
             quality=face_quality(frame.rgb, sighting.face, pose).overall,
             tracklet=sighting.tracklet,

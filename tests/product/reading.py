@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 
 from sidecar.clock import SystemClock
@@ -15,6 +16,7 @@ from sidecar.pipeline import ParticipantPipeline, PipelineOptions
 from sidecar.publish.publisher import RoomPublisher
 from sidecar.recordings.analysis import RecordingAnalysis
 from sidecar.sources.recording import open_recording
+from sidecar.stages.face import FaceOptions
 from sidecar.telemetry import Telemetry
 from sidecar.types import AudioChunk, ByteArray, FloatArray, FusedEstimate, Modality, Permit, VideoFrame
 from tests.fakes.sink import MemorySink
@@ -23,12 +25,14 @@ FPS = 5.0
 
 
 @asynccontextmanager
-async def shipped_engines(telemetry: Telemetry | None = None) -> AsyncIterator[Engines]:
-    """The pack of the repository, with nothing shed."""
+async def shipped_engines(
+    telemetry: Telemetry | None = None, face: FaceOptions | None = None
+) -> AsyncIterator[Engines]:
+    """The pack of the repository, with nothing shed. `face` replaces the face stage's settings."""
     settings = load_settings({})
     async with Engines(
         settings.models,
-        settings.tree.engines,
+        msgspec.structs.replace(settings.tree.engines, face=face or settings.tree.engines.face),
         clock=SystemClock(),
         telemetry=telemetry or Telemetry(),
         shed_stale=False,

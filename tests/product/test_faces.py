@@ -7,6 +7,11 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from models.evaluate.drawn_cases import framed, worn
+from models.train.drawing_styles import HELD_OUT
+from models.train.drawings import paint
+from sidecar.media.drawn_face import DrawnFaceOptions
+from sidecar.stages.face import FaceOptions
 from sidecar.types import EMOTIONS, Modality
 from tests.product.reading import analyse_file, pictures_of, read_person, shipped_engines, sound_of
 
@@ -95,3 +100,46 @@ async def test_comparable_faces_are_not_read(data_root, tmp_path):
     sink = await analyse_file(data_root / "clips" / "multi_face.jpg", "face", tmp_path)
     assert sink.data("estimate") == []
     assert sink.data("participant")[-1]["reason"] == "ambiguous_face"
+
+
+async def test_a_drawn_face_is_not_read(data_root, tmp_path):
+    cartoon = data_root.parent / "cases" / "cartoon.mp4"
+    if not cartoon.is_file():
+        pytest.skip(f"no {cartoon}")
+    sink = await analyse_file(cartoon, "face", tmp_path)
+    assert sink.data("estimate") == []
+    assert [change["reason"] for change in sink.data("participant") if change["modality"] == "face"][-1] == "no_face"
+
+
+async def test_drawings_of_styles_that_were_not_learnt_are_hardly_ever_read():
+    random, read = np.random.default_rng(11), 0
+    async with shipped_engines() as engines:
+        for style in HELD_OUT:
+            for _ in range(5):
+                drawing = framed(paint(style, random), np.full(3, 200, np.uint8), random)
+                worn_drawing = worn(drawing, "h264", random)
+                read += await read_person(engines, [drawing, worn_drawing] * 4) is not None
+    assert read <= 1
+
+
+async def test_voice_is_read_beside_a_drawn_face(data_root):
+    drawing = framed(paint("outlined", np.random.default_rng(5)), np.full(3, 255, np.uint8), np.random.default_rng(5))
+    sound = sound_of(data_root / "clips" / "jfk.flac")[: 16_000 * 3 + 1600]
+    async with shipped_engines() as engines:
+        estimate = await read_person(engines, [drawing] * 15, sound)
+    assert set(estimate.evidence) == {Modality.VOICE}
+    assert estimate.evidence[Modality.VOICE].share == 1
+
+
+@pytest.mark.parametrize("name", ["lbbc2a.mpg", "brbk7n.mpg", "WolfgangLanger_Pexels.mp4", "single_face.jpg"])
+async def test_people_are_read_as_if_drawings_were_not_looked_for(data_root, name):
+    pictures = pictures_of(data_root / "clips" / name, 30)
+    async with (
+        shipped_engines() as engines,
+        shipped_engines(face=FaceOptions(drawn=DrawnFaceOptions(enabled=False))) as plain,
+    ):
+        with_it, without = [
+            await read_person(each, pictures * (1 if len(pictures) > 1 else 5)) for each in (engines, plain)
+        ]
+    np.testing.assert_array_equal(with_it.emotions, without.emotions)
+    assert with_it.evidence[Modality.FACE].quality == without.evidence[Modality.FACE].quality
