@@ -54,6 +54,7 @@ train: .venv/installed-dev ## Train the encoders from ../shared/data (hours on t
 
 evaluate: .venv/installed-dev ## Recompute the figures of the committed weights, ask the release gate, write the cards
 	$(BIN)/python -m models.evaluate
+	$(BIN)/python -m models.evaluate.drawn
 	$(BIN)/python -m models.evaluate.gate
 	$(BIN)/python -m models.cards
 
