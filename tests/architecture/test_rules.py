@@ -70,7 +70,17 @@ def test_media_is_numpy_only():
         for each in imported(tree)
         if each.split(".")[0] not in allowed
     }
-    standard = {"collections", "dataclasses", "math", "typing", "enum", "functools", "itertools", "importlib", "tomllib"}
+    standard = {
+        "collections",
+        "dataclasses",
+        "math",
+        "typing",
+        "enum",
+        "functools",
+        "itertools",
+        "importlib",
+        "tomllib",
+    }
     assert {(name, package) for name, package in foreign if package not in standard} == set()
 
 
