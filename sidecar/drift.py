@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated, Final
 
 import msgspec
@@ -50,6 +51,7 @@ class DriftMonitor:
         self._clock = clock
         self._telemetry = telemetry
         self._weeks = files.weeks()
+        self._saving = Lock()
 
     async def run(self) -> None:
         """Once a minute, until cancelled."""
@@ -81,7 +83,8 @@ class DriftMonitor:
 
     def _save_and_judge(self) -> "list[Verdict]":
         """In a thread: a slow disk must not hold up the event loop."""
-        self._files.save(self._weeks)
+        with self._saving:  # the call of a cancelled task may still be under way
+            self._files.save(self._weeks)
         return judge(self._files, self._options)
 
     def _enough(self, people: int, outputs: int) -> bool:

@@ -71,7 +71,10 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         try:
             written = 0
             while written < len(data):
-                written += os.write(descriptor, data[written:])
+                count = os.write(descriptor, data[written:])
+                if count == 0:
+                    raise OSError(f"{path.name}: nothing was written")
+                written += count
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -3,13 +3,16 @@
 import errno
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Final, Literal
 
 from aiohttp import web
 
 from sidecar.dispatch.webhooks import Webhooks
 from sidecar.errors import ConfigurationError
 from sidecar.telemetry import Telemetry
+
+_SHUTDOWN_S: Final = 1.0
+"""Longest wait for requests under way when the process ends."""
 
 Check = Literal["ok", "degraded", "failed"]
 
@@ -49,7 +52,7 @@ async def serve_http(
     application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     if webhooks is not None:
         application.add_routes([web.post("/webhooks/livekit", webhooks.receive)])
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
         try:

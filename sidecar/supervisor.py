@@ -88,6 +88,10 @@ class Supervisor:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a supervisor outlives whatever its tasks raise
+                if _is_stopping():  # its clean-up failed: what was stopped must not start again
+                    self._count(name)
+                    log.error("task %s failed while it ended: %s", name, describe(error))
+                    return
                 self._report(name, error)
                 with contained(name, self._telemetry):
                     if on_failure is not None:
@@ -101,8 +105,16 @@ class Supervisor:
 
     def _report(self, name: str, error: Exception) -> None:
         self._failures[name] = (type(error).__name__, self._clock.monotonic())
-        self._telemetry.task_failures.labels(name).inc()
+        self._count(name)
         log.error("task %s failed and is started again: %s", name, describe(error))
+
+    def _count(self, name: str) -> None:
+        self._telemetry.task_failures.labels(name).inc()
+
+
+def _is_stopping() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import aiohttp
@@ -42,3 +43,19 @@ async def test_a_port_in_use_is_named():
         with pytest.raises(ConfigurationError, match="SIDECAR_HTTP"):
             async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=dict):
                 pass
+
+
+async def test_a_request_that_breaks_off_does_not_delay_the_end():
+    class Receiver:
+        async def receive(self, request):
+            await request.read()
+
+    port = free_port()
+    started_s = asyncio.get_running_loop().time()
+    async with serve_http("127.0.0.1", port, telemetry=Telemetry(), checks=dict, webhooks=Receiver()):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /webhooks/livekit HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+    assert asyncio.get_running_loop().time() - started_s < 5
+    writer.close()

@@ -81,3 +81,42 @@ def test_a_description_keeps_messages_of_other_libraries_out():
     assert describe(caught.value).startswith("KeyError in test_a_description")
     assert "anna" not in describe(caught.value)
     assert describe(Unavailable("Redis is away")) == "Unavailable: Redis is away"
+
+
+async def test_what_was_stopped_does_not_start_again_although_its_clean_up_fails():
+    clock, runs = VirtualClock(), []
+    supervisor = Supervisor(clock, Telemetry())
+
+    async def work():
+        runs.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("closing failed") from None
+
+    task = supervisor.start("tap", work)
+    await settle()
+    task.stop()
+    await clock.advance(60)
+    assert not task.running
+    assert runs == [1]
+
+
+async def test_closing_leaves_what_hangs_and_counts_it():
+    telemetry = Telemetry()
+    supervisor = Supervisor(VirtualClock(), telemetry)
+    released = asyncio.Event()
+
+    async def stubborn():
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+
+    task = supervisor.start("tap", stubborn)
+    await settle()
+    await supervisor.aclose(0.01)
+    assert telemetry.dropped.labels("task", "hanging")._value.get() == 1
+    released.set()
+    await task.ended()

@@ -72,7 +72,7 @@ async def _observe_rooms(settings: Settings, termination: Termination) -> None:
                     settings.http_port,
                     telemetry=process.telemetry,
                     checks=lambda: _checks(agent, sink, process.telemetry),
-                    failing=lambda: {**process.supervisor.failing, **engines.failing},
+                    failing=lambda: {**process.supervisor.failing, **engines.failing, **observer.failing},
                     webhooks=Webhooks(server, watcher.wake, process.telemetry),
                 ):
                     await _until_drained(process, agent, watcher, termination)
@@ -164,6 +164,7 @@ def _checks(agent: AgentWorker, sink: RedisSink, telemetry: Telemetry) -> dict[s
         "models": "ok",
         "livekit": "ok" if agent.state is WorkerState.REGISTERED else "failed",
         "redis": "ok" if sink.connected else "degraded",
+        "spool": "degraded" if sink.disk_failing else "ok",
         "audit": "degraded" if telemetry.registry.get_sample_value("sidecar_audit_failing") else "ok",
     }
 

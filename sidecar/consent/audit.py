@@ -29,6 +29,9 @@ GENESIS: Final = "0" * 64
 
 _PENDING: Final = 10_000
 """Lines that wait in memory while the disk refuses them."""
+_AT_ONCE: Final = 100
+"""Lines that one call writes, so that the recovery of a disk does not hold up the event loop (5 ms)."""
+_PROBE: Final = b" " * 512
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,8 @@ class AuditChain:
 
     A line is with the system before its call returns, so that it outlives the process; a thread forces it to disk,
     so that a slow disk does not hold up the event loop. While the disk refuses, lines wait in memory in their order
-    and `require` raises, so that nothing new is granted; the file always ends in a whole line.
+    and `require` raises, so that nothing new is granted; the file always ends in a whole line. `seal` it before its
+    head is published for the last time.
     """
 
     def __init__(self, folder: Path, room: str, epoch: str, clock: Clock, telemetry: Telemetry) -> None:
@@ -69,9 +73,12 @@ class AuditChain:
         self._file: AppendOnlyFile | None = None
         self._dirty = False
         self._failing = False
+        self.refused = False
+        """Whether the newest attempt to write failed."""
         self._sync_error: OSError | None = None
         self._syncs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._sync: Future[None] | None = None
+        self._sealed = False
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -101,7 +108,7 @@ class AuditChain:
 
         `fields` are those of the interface: modality, permit, source, track_sid, ...
         """
-        if self._closed:
+        if self._sealed:
             self._telemetry.dropped.labels("audit", "closed").inc()
             return
         self._pending.put(self._entry(kind, identity, fields))
@@ -109,52 +116,65 @@ class AuditChain:
 
     def require(self, kind: AuditKind, *, identity: str | None = None, **fields: Any) -> None:
         """Append one line now. Raises `AuditUnavailable` where the disk refuses; then nothing of the line is kept."""
+        if self._sealed or not self.retry():
+            raise AuditUnavailable(f"the audit cannot be written to {self.path.parent}; is the disk full?")
         try:
-            self._flush()
             self._write(self._entry(kind, identity, fields))
         except OSError as error:
             self._report(error)
             raise AuditUnavailable(f"the audit cannot be written to {self.path.parent}: {error.strerror}") from error
-        self._report(None)
 
     def retry(self) -> bool:
-        """Write what waits, if the disk takes it again; True where nothing waits any more."""
+        """Write what waits, 100 lines at most, if the disk takes it; True where nothing waits any more."""
         try:
-            self._flush()
+            proven = self._flush()
+            if self._failing and not proven:
+                self._prove()
         except OSError as error:
             self._report(error)
             return False
-        self._report(None)
-        return True
+        self.refused = False
+        if not self._pending:
+            self._report(None)
+        return not self._pending
 
-    def close(self) -> None:
-        """Write and force to disk what is left, as far as the disk takes it. Blocking; idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        self._syncs.shutdown(wait=True)
-        self._sync_error = None
-        try:
-            self._flush()
-            if self._file is not None:
-                self._file.sync()
-        except OSError as error:
-            self._report(error)
+    def seal(self) -> str:
+        """The head after which nothing is written any more; what the disk still refuses is lost and counted."""
+        if self._sealed:
+            return self._head
+        self._sync_error = None  # a failed fsync does not keep the last lines from being written
+        while not self.retry() and not self.refused:
+            pass
+        self._sealed = True
         left = len(self._pending)
         if left or self._lost:
             self._telemetry.dropped.labels("audit", "disk").inc(left)
             log.error("audit of epoch %s: %d lines could not be written", self._epoch, left + self._lost)
+        return self._head
+
+    def close(self) -> None:
+        """Seal the chain and force it to disk. Blocking; idempotent."""
+        if self._closed:
+            return
+        self.seal()
+        self._closed = True
+        self._syncs.shutdown(wait=True)
         if self._failing:
             self._telemetry.audit_failing.dec()
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        try:
+            self._file.sync()
+        except OSError as error:
+            log.error("audit of epoch %s could not be forced to disk: %s", self._epoch, error.strerror)
+        self._file.close()
 
     def _entry(self, kind: AuditKind, identity: str | None, fields: dict[str, Any]) -> _Entry:
         stated = {name: value for name, value in fields.items() if value is not None}
         return _Entry(kind, rfc3339(self._clock.wall()), identity, stated)
 
-    def _flush(self) -> None:
-        """Write all that waits, in order. Raises `OSError`."""
+    def _flush(self) -> bool:
+        """Write what waits, in order, `_AT_ONCE` lines at most; False where there was nothing. Raises `OSError`."""
         if self._sync_error is not None:
             error, self._dirty = self._sync_error, True
             self._sync_soon()
@@ -162,9 +182,20 @@ class AuditChain:
         if self._lost:
             self._write(self._entry("gap", None, {"count": self._lost}))
             self._lost = 0
-        while (entry := self._pending.peek()) is not None:
+        for number in range(_AT_ONCE):
+            entry = self._pending.peek()
+            if entry is None:
+                return number > 0
             self._write(entry)
             self._pending.take()
+        return True
+
+    def _prove(self) -> None:
+        """Write to the file and take it back, to see whether the disk takes lines again. Raises `OSError`."""
+        file = self._file or self._open()
+        size = file.size
+        file.append(_PROBE)  # without a line's end: if the process dies now, this is a torn line
+        file.cut(size)
 
     def _write(self, entry: _Entry) -> None:
         """Give one line its place in the chain. Raises `OSError`; then chain and file are as before."""
@@ -228,7 +259,7 @@ class AuditChain:
 
     def _report(self, error: OSError | None) -> None:
         """Say once that the disk refuses, and once that it takes lines again."""
-        failing = error is not None
+        failing = self.refused = error is not None
         if failing is self._failing:
             return
         self._failing = failing

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Final, Protocol
 
 from sidecar.clock import Clock
 from sidecar.dispatch.agent_protocol import Assignment
 from sidecar.dispatch.lease import LeaseOptions, LeaseStore, room_key
-from sidecar.errors import CredentialsRefused, Unavailable
+from sidecar.errors import SidecarError
 
 _log = logging.getLogger(__name__)
+
+
+LEASE_LOST: Final = "lease_lost"
+"""Message of the cancellation that ends an observation because another worker holds the lease."""
 
 
 class RoomObserver(Protocol):
@@ -42,7 +46,7 @@ class LeasedObserver:
                 keeping = group.create_task(self._keep(assignment.room))
                 observing = group.create_task(self._observer.observe(assignment))
                 await asyncio.wait((keeping, observing), return_when=asyncio.FIRST_COMPLETED)
-                observing.cancel()
+                observing.cancel(LEASE_LOST)
                 keeping.cancel()
         finally:
             await self._release(assignment.room)
@@ -57,7 +61,7 @@ class LeasedObserver:
         while True:
             try:
                 holder = await self._leases.claim(room_key(room), self._worker_id, self._options.ttl_s)
-            except (Unavailable, CredentialsRefused) as error:
+            except SidecarError as error:
                 # Logged once, not at each try.
                 _log.log(logging.DEBUG if away else logging.WARNING, "lease of a room not renewed: %s", error)
                 away = True
@@ -71,5 +75,5 @@ class LeasedObserver:
     async def _release(self, room: str) -> None:
         try:
             await self._leases.release(room_key(room), self._worker_id)
-        except (Unavailable, CredentialsRefused) as error:
+        except SidecarError as error:
             _log.warning("lease of a room not released, it ends by itself: %s", error)

@@ -1,5 +1,6 @@
 """Signed webhooks of the LiveKit server: they only bring the watcher's next look forward."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,6 +18,7 @@ from sidecar.telemetry import Telemetry
 
 _LEEWAY_S: Final = 60.0
 """Difference between the server's clock and ours that is allowed for."""
+_BODY_WITHIN_S: Final = 5.0
 WAKING_EVENTS: Final = frozenset({"room_started", "participant_joined"})
 
 _log = logging.getLogger(__name__)
@@ -32,8 +34,13 @@ class Webhooks:
         self._telemetry = telemetry
 
     async def receive(self, request: web.Request) -> web.Response:
-        """200 for a webhook, 401 for a forged one, 400 for one that cannot be read."""
-        body = await request.read()
+        """200 for a webhook, 401 for a forged one, 400 for one that cannot be read, 408 for one that breaks off."""
+        try:
+            async with asyncio.timeout(_BODY_WITHIN_S):
+                body = await request.read()
+        except TimeoutError:
+            self._telemetry.dropped.labels("webhook", "incomplete").inc()
+            return web.Response(status=408)
         if not self._is_signed(body, request.headers.get("Authorization", "")):
             self._telemetry.dropped.labels("webhook", "forged").inc()
             return web.Response(status=401)

@@ -31,7 +31,7 @@ from sidecar.dispatch.lease import LeaseStore, room_key
 from sidecar.dispatch.livekit_server import LiveKitServer
 from sidecar.dispatch.observation import RoomObserver
 from sidecar.dispatch.observations import Observations
-from sidecar.errors import CredentialsRefused, Unavailable
+from sidecar.errors import CredentialsRefused, SidecarError, Unavailable
 from sidecar.supervisor import describe
 from sidecar.telemetry import Telemetry
 from sidecar.types import Options
@@ -231,7 +231,7 @@ class AgentWorker:
         try:
             async with asyncio.timeout(_LEASE_WITHIN_S):
                 [holder] = await self._leases.holders([room_key(room)])
-        except (Unavailable, CredentialsRefused, TimeoutError):
+        except (SidecarError, TimeoutError):
             return None
         return holder
 

@@ -1,10 +1,13 @@
 """In what language a transcript segment is."""
 
+import tempfile
 from collections.abc import Sequence
 from typing import Final
 
 from py3langid.langid import MODEL_FILE
 from py3langid.langid import LanguageIdentifier as LangidModel
+
+from sidecar.errors import ConfigurationError
 
 UNDETERMINED: Final = "und"
 """ISO 639-2 code for an undetermined language."""
@@ -23,7 +26,14 @@ class LanguageIdentifier:
     """
 
     def __init__(self, expected: Sequence[str] = ("en",), possible: float = 0.03, probable: float = 0.3) -> None:
-        self._model = LangidModel.from_model_file(MODEL_FILE, norm_probs=True)
+        """Raises `ConfigurationError` where the model cannot be unpacked."""
+        try:
+            self._model = LangidModel.from_model_file(MODEL_FILE, norm_probs=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"language identification unpacks its model into {tempfile.gettempdir()}: {error.strerror}; "
+                "make room there, or name another folder in TMPDIR"
+            ) from error
         self._expected = tuple(expected)
         self._possible = possible
         self._probable = probable

@@ -76,6 +76,19 @@ class Delivery:
         parts = await asyncio.gather(*(self._deliver_to_server(keys, by_key) for keys in servers))
         return _joined(batch, parts)
 
+    async def probe(self) -> SidecarError | None:
+        """Why Redis takes no writes at present, or None.
+
+        The write changes nothing: `XX` updates only what is there, and no room has an empty name.
+        """
+        try:
+            [answer] = await self._exchange.ask(ROOMS_KEY, [("ZADD", ROOMS_KEY, "XX", 0, "")])
+        except SidecarError as error:
+            return error
+        if _is_error(answer) and error_code(answer) not in (*_LASTING, "NOPERM"):
+            return translated(answer)
+        return None
+
     async def _deliver_to_server(self, keys: Sequence[str], by_key: dict[str, list[Envelope]]) -> Outcome:
         """One exchange with the server that holds `keys`."""
         commands: list[Command] = []

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 128
 _PENDING: Final = 10_000
+_PROBE_S: Final = 2.0
 _CLOSE_WITHIN_S: Final = 8.0
 _DISCONNECT_WITHIN_S: Final = 2.0
 _MOST_REASONS: Final = 5
@@ -83,7 +84,9 @@ class RedisSink:
         self._spool = Spool(spool_folder, options.spool_max_bytes)
         self._spool_lock = asyncio.Lock()
         self._spool_filled = asyncio.Event()
-        self._disk_failing = False
+        self.disk_failing = False
+        """Whether the disk refused the newest events for the spool, so that they wait in memory."""
+        self._asked_s = clock.monotonic()
         self._pending: Channel[Envelope] = Channel(_PENDING, Overflow.DROP_OLDEST, lambda event: self._lose([event]))
         self._held: list[Envelope] = []
         self._unreported: deque[Envelope] = deque(maxlen=2 * _PENDING)
@@ -93,6 +96,7 @@ class RedisSink:
         self._gave_up = False
         """Closing, and the last attempt to deliver failed."""
         self._tasks: list[Supervised] = []
+        self._probing: Supervised | None = None
         self.connected = False
         """Whether the newest attempt to reach Redis succeeded."""
         self.on_lost: Callable[[Envelope], None] | None = None
@@ -112,6 +116,7 @@ class RedisSink:
             self._supervisor.start("event_intake", self._intake),
             self._supervisor.start("event_spool", self._drain),
         ]
+        self._probing = self._supervisor.start("event_probe", self._probe)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,6 +136,8 @@ class RedisSink:
         self._pending.close()
         self._closing.set()
         self._spool_filled.set()
+        if self._probing is not None:
+            self._probing.stop()
         tasks, self._tasks = self._tasks, []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN_S):
@@ -204,6 +211,14 @@ class RedisSink:
             if waiting:
                 await self._pause()
 
+    async def _probe(self) -> None:
+        """Keep `connected` true to the facts while there are no events to send."""
+        while True:
+            await self._clock.sleep(_PROBE_S)
+            idle = self._spool.empty and not self._held and self._clock.monotonic() - self._asked_s >= _PROBE_S
+            if idle:
+                self._note_redis(await self._delivery.probe())
+
     async def _on_spool(
         self, act: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
     ) -> Result:
@@ -220,6 +235,7 @@ class RedisSink:
 
     async def _send(self, batch: Sequence[Envelope]) -> list[Envelope]:
         """Deliver a batch; those of its events that may not be on Redis, in their order."""
+        self._asked_s = self._clock.monotonic()
         outcome = await self._delivery.deliver(batch)
         for event in outcome.delivered:
             self._telemetry.published.labels(event.type).inc()
@@ -253,11 +269,11 @@ class RedisSink:
         self.connected = error is None
 
     def _note_disk(self, error: OSError | None) -> None:
-        if error is not None and not self._disk_failing:
+        if error is not None and not self.disk_failing:
             log.error("spool: the disk refuses, events wait in memory: %s", error.strerror or type(error).__name__)
-        elif error is None and self._disk_failing:
+        elif error is None and self.disk_failing:
             log.info("spool: the disk works again")
-        self._disk_failing = error is not None
+        self.disk_failing = error is not None
 
     async def _pause(self) -> None:
         """Wait for the next try, or for the end."""

@@ -166,6 +166,7 @@ class RecordingAnalysis:
     def _detach(self, reason: str) -> None:
         self._person.end(self._gate.withdraw(IDENTITY).revoked, EndReason.DETACHED)
         self._audit.record("detached")
+        self._audit.seal()
         self._publish_room("detached", reason)
 
     def _publish_room(self, change: Literal["attached", "detached"], reason: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """Observes the rooms that LiveKit assigns to this worker: joins, runs a session, leaves."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +43,13 @@ class CallObserver:
         self._clock = clock
         self._telemetry = telemetry
         self._publishers: dict[str, RoomPublisher] = {}
+        self._sessions: dict[str, RoomSession] = {}
         self._gap_said_s: dict[str, float] = {}
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Error type by name of each task of any room that failed within the last minute."""
+        return {name: error for session in self._sessions.values() for name, error in session.failing.items()}
 
     async def observe(self, assignment: Assignment) -> None:
         """Join the room and stay until the call ends. Cancel to detach. Raises `CredentialsRefused`, `Unavailable`."""
@@ -72,10 +78,11 @@ class CallObserver:
                 telemetry=self._telemetry,
             )
             self._publishers[epoch] = publisher
+            self._sessions[epoch] = session
             try:
                 reason = await session.run()
             finally:
-                del self._publishers[epoch]
+                del self._publishers[epoch], self._sessions[epoch]
                 self._gap_said_s.pop(epoch, None)
         log.info("epoch %s ended: %s", epoch, reason)
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,6 +21,7 @@ from sidecar.telemetry import Telemetry
 from sidecar.types import (
     AudioChunk,
     EndReason,
+    EpisodeChange,
     Missing,
     Modality,
     Permit,
@@ -87,6 +88,7 @@ class Person:
         self._permits: dict[Modality, Permit] = {}
         self._pipeline: ParticipantPipeline | None = None
         self._failed: set[Modality] = set()
+        self._reading_failed = False
         self._ticker: Supervised | None = None
         self._proven_s = 0.0
         self._offers: Channel[tuple[TranscriptOffered, Permit]] = Channel(
@@ -104,9 +106,7 @@ class Person:
         for permit in change.granted:
             self._permits[permit.modality] = permit
             self._proof.begin(permit)
-        if change.granted and self._pipeline is None:
-            self._pipeline = self._room.make_pipeline()
-            self._proven_s = self._room.clock.monotonic()
+        self._have_pipeline()
         self._events.consent(change)
         self.settle()
 
@@ -117,7 +117,8 @@ class Person:
 
     def tick_every_second(self) -> None:
         """Begin the live reading, once the person has consented to something. Idempotent."""
-        if self._ticker is None and self._pipeline is not None:
+        if self._ticker is None and self._permits:
+            self._proven_s = self._room.clock.monotonic()
             self._ticker = self._room.supervisor.start("person", self._run, on_failure=lambda _: self._start_over())
 
     async def see(self, frame: VideoFrame) -> None:
@@ -141,19 +142,15 @@ class Person:
         """Discard what an unexpected error in one modality may have broken, and say that it gives nothing now."""
         if modality in self._permits:
             self._failed.add(modality)
-        if self._pipeline is not None:
-            ends = self._pipeline.forget(modality, self._room.media_time_s(), EndReason.EVIDENCE_LOST)
-            self._events.episodes(ends)
+        self.prove()
+        self._events.episodes(self._forgotten(modality, EndReason.EVIDENCE_LOST))
         self.settle()
 
     async def tick(self, media_time_s: float) -> None:
         """Publish one second's estimate, episodes and states."""
-        if self._pipeline is None:
-            return
-        reading = await self._pipeline.reading(media_time_s)
-        present = reading.estimate.evidence if reading.estimate is not None else {}
-        missing = {modality: self._state(modality) or Missing.STALE for modality in Modality if modality not in present}
-        self._events.reading(reading, missing)
+        self._have_pipeline()
+        if self._pipeline is not None:
+            await self._read_second(self._pipeline, media_time_s)
         self.settle()
 
     def prove(self) -> None:
@@ -173,27 +170,49 @@ class Person:
         if reason is EndReason.LEFT:
             self._events.left()
 
+    async def _read_second(self, pipeline: ParticipantPipeline, media_time_s: float) -> None:
+        reading = await pipeline.reading(media_time_s)
+        self._reading_failed = False
+        present = reading.estimate.evidence if reading.estimate is not None else {}
+        missing = {modality: self._state(modality) or Missing.STALE for modality in Modality if modality not in present}
+        self._events.reading(reading, missing)
+
     def _forget(self, revoked: tuple[Permit, ...], reason: EndReason) -> None:
         """First the data, then the proof, then the events."""
-        pipeline, media_time_s = self._pipeline, self._room.media_time_s()
-        ended = []
         for permit in revoked:
-            tally = pipeline.take_tally(permit.modality) if pipeline is not None else None
-            ends = pipeline.forget(permit.modality, media_time_s, reason) if pipeline is not None else ()
             self._permits.pop(permit.modality, None)
             self._failed.discard(permit.modality)
-            ended.append((permit, tally, ends))
-        for permit, tally, ends in ended:
+        pipeline = self._pipeline
+        tallies = [None if pipeline is None else pipeline.take_tally(permit.modality) for permit in revoked]
+        ends = [self._forgotten(permit.modality, reason) for permit in revoked]
+        for permit, tally, ended in zip(revoked, tallies, ends, strict=True):
             self._proof.end(permit, tally)
-            self._events.episodes(ends)
+            self._events.episodes(ended)
+
+    def _forgotten(self, modality: Modality, reason: EndReason) -> Sequence[EpisodeChange]:
+        """Forget a modality; the ends of the episodes that rest on it. Where that fails, the whole pipeline goes."""
+        pipeline = self._pipeline
+        with contained("forget", self._room.telemetry, lambda _: self._drop_pipeline()):
+            if pipeline is not None:
+                return pipeline.forget(modality, self._room.media_time_s(), reason)
+        return ()
 
     def _start_over(self) -> None:
         """A reading failed: nothing in the pipeline can be relied on."""
-        if self._pipeline is not None:
-            self.prove()
-            self._pipeline = self._room.make_pipeline()
-            self._failed.update(self._permits)
+        self._reading_failed = True
+        self._drop_pipeline()
+        self._have_pipeline()
         self.settle()
+
+    def _drop_pipeline(self) -> None:
+        self.prove()
+        self._pipeline = None
+
+    def _have_pipeline(self) -> None:
+        """Make the pipeline where one is needed; where that fails, the next tick tries again."""
+        if self._pipeline is None and self._permits:
+            with contained("pipeline", self._room.telemetry):
+                self._pipeline = self._room.make_pipeline()
 
     def _usable_pipeline(self, permit: Permit) -> ParticipantPipeline:
         """Raises `PermitRevoked` also where the person has ended."""
@@ -208,9 +227,9 @@ class Person:
             return Missing.NO_CONSENT
         if (obstacle := self._feed.obstacle(modality)) is not None:
             return obstacle
-        if modality in self._failed:
+        if modality in self._failed or self._reading_failed or self._pipeline is None:
             return Missing.ENGINE_UNAVAILABLE
-        return None if self._pipeline is None else self._pipeline.missing(modality)
+        return self._pipeline.missing(modality)
 
     async def _run(self) -> None:
         clock = self._room.clock

@@ -1,7 +1,7 @@
 """The observation of one room: from the call's events to each person."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from sidecar.clock import Clock
@@ -76,23 +76,30 @@ class RoomSession:
         self._waiting: dict[str, Participant] = {}
         """Those whose consent is not granted until the audit can be written again."""
 
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Error type by name of each of the room's tasks that failed within the last minute."""
+        return self._supervisor.failing
+
     async def run(self) -> str:
-        """Observe until the call ends; returns why it did. Cancel it to detach."""
+        """Observe until the call ends; returns why it did. Cancel it to detach; the message is the reason, if any."""
         self._audit.record("attached")
         self._publish_room("attached")
         reason = FAILED
         try:
             self._supervisor.start("audit", self._retry_audit)
             reason = await self._follow()
-        except asyncio.CancelledError:
-            reason = DRAINED
+        except asyncio.CancelledError as cancelled:
+            reason = str(cancelled.args[0]) if cancelled.args else DRAINED
             raise
         finally:
             self._end_all()
             try:
                 await self._supervisor.aclose(_CLOSED_WITHIN_S)
+                await self._catch_up()
             finally:
                 self._audit.record("detached")
+                self._audit.seal()
                 self._publish_room("detached", reason)
         return reason
 
@@ -178,11 +185,19 @@ class RoomSession:
         else:
             self._persons[owner].offer(offer, permit)
 
+    async def _catch_up(self) -> None:
+        """Write the audit's waiting lines, a few at a time, as far as the disk takes them."""
+        while not self._audit.retry() and not self._audit.refused:  # noqa: ASYNC110 - it writes, and lets others run
+            await asyncio.sleep(0)
+
     async def _retry_audit(self) -> None:
         """Once a second, while the disk refuses the audit: try to write it, and grant what waits for it."""
         while True:
             await self._clock.sleep(_RETRY_S)
-            if (self._audit.failing or self._waiting) and self._audit.retry():
+            if not (self._audit.failing or self._waiting):
+                continue
+            await self._catch_up()
+            if not self._audit.failing:
                 for participant in list(self._waiting.values()):
                     with contained("room_event", self._telemetry):
                         self._declare(participant)

@@ -99,6 +99,8 @@ class Taps:
         """Close the taps that may no longer run and open those that may."""
         for modality in _SOURCES:
             permit = permits.get(modality)
+            if permit is not None and not permit.live:
+                permit = None
             track = self._usable_track(modality)
             tap = self._open.get(modality)
             if tap and (
@@ -148,6 +150,8 @@ class Taps:
         )
 
     async def _run(self, modality: Modality, track: Track, permit: Permit, consumer: Consumer) -> None:
+        if not permit.live:
+            return  # revoked while a failed tap waited for its next try
         proof = {"modality": modality, "permit": permit.id, "source": track.source, "track_sid": track.sid}
         self._audit.record("tap_opened", identity=self._identity, **proof)
         try:

@@ -80,7 +80,7 @@ def test_a_failed_fsync_stops_granting_until_one_succeeds(chain, telemetry, monk
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
         chain.record("tap_opened", identity="anna", modality="face", permit="p0")
         chain._sync.result()
-        with pytest.raises(AuditUnavailable, match="Input/output"):
+        with pytest.raises(AuditUnavailable, match="cannot be written"):
             chain.require("granted", identity="anna", modality="face", permit="p1")
         chain._sync.result()
     assert not chain.retry(), "the retry begins with a new fsync in the thread"
@@ -152,3 +152,39 @@ def test_what_comes_after_the_close_is_counted(chain, telemetry):
     assert value(telemetry.dropped.labels("audit", "closed")) == 1
     assert not chain.failing
     assert verify(chain.path).lines == 1
+
+
+def test_a_full_disk_is_failing_until_a_write_proves_the_opposite(chain, telemetry, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        refuse_writes(patch)
+        with pytest.raises(AuditUnavailable):
+            chain.require("granted", identity="anna", modality="face", permit="p1")
+        for _ in range(5):
+            assert not chain.retry(), "nothing waits, but the disk is still full"
+        assert value(telemetry.audit_failing) == 1
+    assert chain.retry()
+    assert value(telemetry.audit_failing) == 0
+    assert caplog.text.count("nothing is granted") == 1
+    chain.close()
+    assert verify(chain.path, chain.head) == (1, chain.head, False)
+
+
+def test_a_recovered_disk_gets_a_few_lines_at_a_time(chain, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_writes(patch)
+        for _ in range(250):
+            chain.record("tap_opened", identity="anna", modality="face")
+    assert [chain.retry(), chain.retry(), chain.retry()] == [False, False, True]
+    chain.close()
+    assert verify(chain.path, chain.head).lines == 251
+
+
+def test_a_sealed_chain_ends_in_the_published_head(chain, telemetry, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_writes(patch)
+        chain.record("revoked", identity="anna", modality="face")
+        head = chain.seal()
+    chain.record("detached")
+    chain.close()
+    assert verify(chain.path, head).lines == 1
+    assert value(telemetry.dropped.labels("audit", "disk")) == 1

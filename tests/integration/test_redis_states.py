@@ -234,3 +234,24 @@ async def test_closing_while_redis_hangs_ends_soon_with_everything_spooled(redis
         assert SystemClock().monotonic() - started < 6
         assert telemetry.spooled._value.get() == 1000
         assert telemetry.lost._value.get() == 0
+
+
+async def test_an_idle_sink_knows_whether_redis_takes_writes(tmp_path):
+    """Without events to send, `/readyz` would otherwise show what was true at the last one."""
+    with RedisProcess() as server:
+        async with open_sink(server.url, tmp_path) as (sink, _):
+            server.stop()
+            await until(lambda: not sink.connected)
+            server.start()
+            await until(lambda: sink.connected)
+            async with Redis.from_url(server.url) as redis:
+                await become_replica(redis)
+                await until(lambda: not sink.connected)
+                await become_master(redis)
+                await until(lambda: sink.connected)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.05)

@@ -93,11 +93,23 @@ async def test_a_full_disk_at_the_end_leaves_no_permit_no_gauge_and_a_detached_e
     assert set(participants(room).values()) == {0}
     last = room.sink.data("room")[-1]
     assert (last["change"], last["reason"]) == ("detached", "drained")
-    assert verify(room.audit.path).lines > 0
     room.audit.close()
-    kinds = [json.loads(line)["kind"] for line in room.audit.path.read_bytes().splitlines()]
-    assert kinds.count("granted") == kinds.count("revoked") == 2, "what the disk refused was written when it could be"
+    assert verify(room.audit.path, last["audit_head"]).lines > 0
+    assert room.dropped("audit", "disk") > 0, "what the disk refused to the end is counted"
+
+
+async def test_what_a_full_disk_refused_is_written_before_the_last_head(tmp_path, monkeypatch):
+    async with running(tmp_path) as room:
+        await attend(room, "anna")
+        with monkeypatch.context() as patch:
+            full_disk(patch)
+            room.consent("", identity="anna")
+            await settle()
+    lines = [json.loads(line) for line in room.audit.path.read_bytes().splitlines()]
+    kinds = [line["kind"] for line in lines]
+    assert kinds.count("granted") == kinds.count("revoked") == 1
     assert kinds[-1] == "detached"
+    assert lines[-1]["hash"] == room.sink.data("room")[-1]["audit_head"]
 
 
 async def test_consent_given_while_the_disk_is_full_is_granted_when_it_can_be_proven(tmp_path, monkeypatch):
