@@ -13,8 +13,8 @@ from tests.sources.made import Make
 from tests.sources.reading import FACE, VOICE
 
 _FPS = 5.0
-_MOST = 1.25
-"""The measured ratio is 1.0; machines that do other work at the same time vary by some 10 %."""
+_MOST = 1.5
+"""The measured ratio is 1.0 with video and 1.2 to 1.3 for sound alone, which costs 2 ms a second of sound."""
 
 
 def looped(source: Path, path: Path, seconds: float) -> Path:
