@@ -231,6 +231,7 @@ class RedisSink:
                 self._telemetry.spool_bytes.set(self._spool.size_bytes)
                 self._telemetry.dropped.labels("spool", "damaged_segment").inc(losses.damaged_segments)
                 self._telemetry.dropped.labels("spool", "damaged_line").inc(losses.damaged_lines)
+                self._telemetry.lost.inc(losses.unread)
                 self._lose(losses.envelopes)
 
     async def _send(self, batch: Sequence[Envelope]) -> list[Envelope]:

@@ -22,6 +22,8 @@ SEGMENT_BYTES: Final = 1 << 20
 
 _READABLE_BYTES: Final = 16 << 20
 """A larger file is none of ours: segments end soon after `SEGMENT_BYTES`."""
+_READS: Final = 3
+"""Attempts to read a segment before it counts as damaged."""
 _NAME: Final = re.compile(r"(\d{1,18})\.jsonl", re.ASCII)
 _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 """Failures to read that say nothing about the file."""
@@ -34,6 +36,9 @@ class _Segment:
     number: int
     path: Path
     size: int
+    events: int = 0
+    """Written by this process."""
+    failed_reads: int = 0
 
 
 @dataclass(slots=True)
@@ -43,7 +48,9 @@ class Losses:
     envelopes: list[Envelope] = field(default_factory=list)
     """Dropped to stay within the limit, oldest first."""
     damaged_segments: int = 0
-    """Files that cannot be read; how many events were in them is unknown."""
+    """Files that cannot be read."""
+    unread: int = 0
+    """Events that this process wrote into them; what an earlier one wrote is unknown."""
     damaged_lines: int = 0
     """Lines that are no events, in files that can be read."""
 
@@ -101,6 +108,7 @@ class Spool:
         if not self._segments or self._segments[-1] is not segment:
             self._segments.append(segment)
         segment.size += len(data)
+        segment.events += len(envelopes)
         if len(self._segments) == 1 and self._head is not None:
             self._head.extend(envelopes)
 
@@ -251,9 +259,11 @@ class Spool:
                 raise OSError(errno.EFBIG, "larger than a segment can be")
             data = segment.path.read_bytes()
         except OSError as error:
-            if error.errno in _PASSING:
+            segment.failed_reads += 1
+            if error.errno in _PASSING or (error.errno != errno.EFBIG and segment.failed_reads < _READS):
                 raise
             self._losses.damaged_segments += 1
+            self._losses.unread += segment.events
             log.error("spool: a segment cannot be read, its events are lost: %s", error.strerror)
             return deque()
         *lines, torn = data.split(b"\n")

@@ -233,9 +233,11 @@ class Person:
 
     async def _run(self) -> None:
         clock = self._room.clock
+        due_s = -math.inf
         while True:
             since_s = self._room.media_time_s() - TICK_PHASE_S
-            await clock.sleep(math.floor(since_s) + 1.0 - since_s)
+            due_s = max(math.floor(since_s), due_s) + 1.0  # a clock that wakes a little early gives no second tick
+            await clock.sleep(due_s - since_s)
             if self._pipeline is not None:
                 await self._pipeline.settle(_PATIENCE_S)
             await self.tick(self._room.media_time_s())

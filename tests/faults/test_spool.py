@@ -123,11 +123,27 @@ def test_a_segment_that_cannot_be_read_is_counted_and_passed(spool, faults, tmp_
     fill_segments(spool, 3)
     faults.fail("open", errno.EIO, match=oldest(tmp_path).name)
     again = Spool(tmp_path, LIMIT)
+    for _ in range(2):  # it may pass
+        with refused():
+            again.take(64)
     found = drained(again)
     assert again.losses().damaged_segments == 1
     assert found
     assert found == list(range(found[0], found[-1] + 1))
     assert again.empty
+
+
+def test_events_of_this_process_in_a_segment_that_cannot_be_read_are_counted(spool, faults, tmp_path):
+    spool.append([envelope(1)])
+    spool.append([envelope(2)])
+    spool._head = None  # as after a segment that was read to its end
+    faults.fail("open", errno.EIO, match=oldest(tmp_path).name)
+    for _ in range(2):
+        with refused():
+            spool.take(64)
+    assert spool.take(64) == []
+    losses = spool.losses()
+    assert (losses.damaged_segments, losses.unread) == (1, 2)
 
 
 def test_a_failure_to_read_that_passes_loses_nothing(spool, faults, tmp_path):
