@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
-    except BrokenPipeError:  # whoever read our output has had enough
+    except BrokenPipeError:  # the reader of the output has closed it
         code = 0
     except OSError as error:
         log.debug("the error was", exc_info=True)

@@ -344,6 +344,6 @@ def _roughened(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _smooth_field(random: np.random.Generator, cells: int, side: int) -> NDArray[np.float32]:
-    """(side, side) chance values of deviation 2, alike over side / cells pixels."""
+    """(side, side) random values of deviation 2, constant over side / cells pixels."""
     coarse = Image.fromarray(random.normal(0, 2.0, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))

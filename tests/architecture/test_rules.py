@@ -156,7 +156,7 @@ HARMLESS = {"len", "type", "describe"}
 
 
 def named(node: ast.AST) -> Iterator[str]:
-    """What an expression reads that may name a room or a person; the count or type of a thing names nobody."""
+    """What an expression reads that may name a room or a person; a count or a type is no name."""
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in HARMLESS:
         return
     if isinstance(node, ast.Name) and node.id.lstrip("_") in NAMES:

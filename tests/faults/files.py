@@ -218,7 +218,7 @@ def _matches(pattern: str, path: Path, folder: Path) -> bool:
 
 @contextmanager
 def faulty_files(folder: Path) -> Iterator[FileFaults]:
-    """Let file operations below `folder` fail as the yielded `FileFaults` is told to, until the block ends."""
+    """Until the block ends, file operations below `folder` fail as set on the yielded `FileFaults`."""
     faults = FileFaults(folder)
     with ExitStack() as stack:
         for name, replacement in _replacements(faults).items():

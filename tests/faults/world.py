@@ -154,7 +154,7 @@ class FaultWorld:
         return sorted(name for name in names if not name.startswith(("Task-", "observe", "faulty")))
 
     def _watch_permits(self) -> None:
-        """Nobody has a live permit that they do not grant now."""
+        """No person has a live permit without consent at this moment."""
         declared = self._declared()
         now_s = self.clock.monotonic()
         stray = [permit for permit in self.permits if permit.live and permit.modality not in declared[permit.identity]]

@@ -1,4 +1,4 @@
-"""What a real worker logs and counts about a real call names nobody."""
+"""Logs and metrics of a real worker in a real call hold no names."""
 
 from pathlib import Path
 

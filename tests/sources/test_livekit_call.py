@@ -82,7 +82,7 @@ async def test_a_server_that_never_answers_is_unavailable_and_left_when_it_does(
     assert sdk.left == 0
     answer.set()
     await settled()
-    assert sdk.left == 1, "the SDK joined behind our back"
+    assert sdk.left == 1, "the SDK joined after the cancellation"
     assert_nothing_left(sdk)
 
 

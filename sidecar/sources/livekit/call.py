@@ -148,7 +148,7 @@ class LiveKitCall:
             raise Unavailable(f"LiveKit at {self._url} cannot be reached: {message}") from None
 
     async def _leave_after(self, joining: "asyncio.Task[None]") -> None:
-        """The SDK cannot give up half-way, and would join behind our back: leave as soon as it has."""
+        """The SDK cannot abort a join: leave as soon as it has joined."""
         await asyncio.wait((joining,))
         await self._leave()
 
