@@ -4,10 +4,12 @@ import json
 import os
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from sidecar.app.recordings import check_recording
 from sidecar.cli import main
 from sidecar.consent.audit import verify
 from tests.media_files import write_recording
@@ -55,7 +57,7 @@ REFUSED = [
     (("analyze", "fifo", "--consent", "face"), "save the recording to a file"),
     (("analyze", "/dev/stdin", "--consent", "face"), "save it to a file"),
     (("analyze", "/dev/fd/0", "--consent", "face"), "save it to a file"),
-    (("analyze", "/dev/zero", "--consent", "face"), "save it to a file"),
+    (("analyze", "/dev/zero", "--consent", "face"), "not a regular file"),
     (("analyze", "-", "--consent", "face"), "save it to a file"),
     (("analyze", "x" * 300, "--consent", "face"), "File name too long"),
     (("analyze", "rubbish.bin", "--consent", "face"), "rubbish.bin"),
@@ -255,6 +257,16 @@ def test_a_progress_bar_shows_odd_names(place, monkeypatch, capsys):
     Path("call.mp4").rename(name.replace("/", "_"))
     assert main(["analyze", name.replace("/", "_"), "--consent", "voice", "--out", "out.jsonl"]) == 0
     assert "[bold]$x[_]" in said(capsys)
+
+
+def test_formats_that_need_other_programs_are_not_offered(place, capsys):
+    assert main([*ANALYZE, "--plot", "call.pgf"]) == 2
+    assert ".pgf" not in said(capsys).partition("must end in")[2]
+
+
+def test_shared_memory_is_a_folder_like_others(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        check_recording(write_recording(Path(folder) / "call.mp4", 0.5))
 
 
 def test_without_matplotlib_a_plot_is_refused_before_the_work(place, capsys, monkeypatch):

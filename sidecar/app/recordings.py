@@ -30,7 +30,7 @@ from sidecar.state import check_writable
 
 log = logging.getLogger(__name__)
 
-_STREAMS: Final = re.compile(r"-|/dev/.*|/proc/.*")
+_STREAMS: Final = re.compile(r"-|/dev/(std(in|out|err)|fd/.*)|/proc/.*/fd/.*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ def _verify_line(number: int, line: bytes, previous: str) -> str:
     where = f"line {number + 1}"
     try:
         entry = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AuditBroken(f"{where} is not JSON: {error}") from error
     if not isinstance(entry, dict) or not isinstance(entry.get("hash"), str):
         raise AuditBroken(f"{where} is not an audit entry")

@@ -108,7 +108,7 @@ def _event(fields: Sequence[Any]) -> bytes | None:
     pairs = zip(fields[0::2], fields[1::2], strict=False)
     payload = next((value for name, value in pairs if name == b"event"), None)
     try:
-        msgspec.json.decode(payload or b"", type=dict[str, msgspec.Raw])
+        msgspec.json.decode(payload or b"", type=dict[str, Any])  # the whole, since `Raw` does not check UTF-8
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     assert payload is not None

@@ -21,6 +21,10 @@ _EPISODES: Final = {
 _GAP_S: Final = 1.5
 
 
+_NOT_OFFERED: Final = {"pgf", "raw", "rgba"}
+"""Formats of matplotlib that need LaTeX or are no picture files."""
+
+
 class Timeline:
     """An `EventSink` that passes events on and remembers what the picture needs."""
 
@@ -82,7 +86,7 @@ class Timeline:
 
 def check_picture(path: Path) -> None:
     """Raises `ConfigurationError` where matplotlib is not installed or draws no pictures of the suffix of `path`."""
-    known = _figure().canvas.get_supported_filetypes()
+    known = _figure().canvas.get_supported_filetypes().keys() - _NOT_OFFERED
     if path.suffix.removeprefix(".").lower() not in known:
         suffixes = ", ".join(f".{each}" for each in sorted(known))
         raise ConfigurationError(f"--plot {path}: the name must end in one of {suffixes}")

@@ -66,6 +66,8 @@ def _state(error: BaseException, code: str) -> SidecarError | None:
         return None
     if _NO_CLUSTER in str(error):
         return ConfigurationError("REDIS_URL names a cluster, but this server is none: write redis:// instead")
+    if "DB index is out of range" in str(error):
+        return ConfigurationError("REDIS_URL names a database that the server does not have; it begins with 0")
     if "max number of clients" in str(error):
         return Unavailable("Redis cannot be used at present: it has too many clients (`maxclients`)")
     return Unavailable(f"Redis cannot be used at present: {_PASSING.get(code, f'it refused a command with {code}')}")

@@ -74,3 +74,11 @@ def test_a_cut_tail_is_found_by_the_published_head(chain):
 def test_an_unreadable_file_says_so(tmp_path):
     with pytest.raises(ConfigurationError, match=r"nothing\.jsonl"):
         verify(tmp_path / "nothing.jsonl")
+
+
+def test_rubbish_is_no_audit(tmp_path):
+    for number, content in enumerate((b"[" * 100_000 + b"\n", b"\xff\xfe\n", b"17\n", b'{"n":0}\n')):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_bytes(content)
+        with pytest.raises(AuditBroken, match="line 1"):
+            verify(path)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from sidecar.clock import SystemClock
 from sidecar.dispatch.lease import RedisLeases
-from sidecar.errors import CredentialsRefused
+from sidecar.errors import ConfigurationError, CredentialsRefused
 from sidecar.publish.redis import check_credentials, connect
 from sidecar.publish.tail import follow
 from tests.dispatch.contracts import check_lease_store
@@ -155,3 +155,9 @@ async def test_a_reader_without_rights_is_refused(redis_server):
 async def make_user(url, name, rights):
     async with Redis.from_url(url) as redis:
         await redis.execute_command("ACL", "SETUSER", name, "on", ">p@ss", "resetchannels", *rights.split())
+
+
+async def test_a_database_that_the_server_does_not_have_is_a_mistake_in_the_settings(redis_server):
+    async with connect(redis_server.url.rpartition("/")[0] + "/99") as redis:
+        with pytest.raises(ConfigurationError, match="database"):
+            await check_credentials(redis)

@@ -44,6 +44,7 @@ async def test_foreign_entries_are_skipped_and_counted(caplog):
         entry(1, b"event", b'{"n":1}'),
         entry(2, b"other", b'{"n":2}'),
         entry(3, b"event", b"\xff\xfe rubbish"),
+        entry(3, b"event", b'{"data": "\xff"}'),
         entry(4, b"event", b"[1]"),
         entry(5, b"event", b'{"n": 5'),
         entry(6),
