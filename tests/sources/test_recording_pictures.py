@@ -1,13 +1,16 @@
 """Pictures of a recording are upright, not mirrored, of their true shape and of a bounded size."""
 
 import struct
+import subprocess
+import sys
+import zlib
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
-from sidecar.sources.recording.geometry import Orientation, orientation, photo_orientation, shown_size
+from sidecar.sources.recording.geometry import Orientation, orientation, shown_size
 from tests.sources.reading import read
 
 CORNERS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230), "white": (235, 235, 235)}
@@ -83,15 +86,54 @@ def test_rotations_agree_with_the_container_s(tmp_path):
         assert corners(read(path).frames[0].rgb) == corners(turned)
 
 
-def exif(picture: bytes, value: int, order: str) -> bytes:
-    """A JPEG with an orientation tag."""
+def tags(value: int, order: str) -> bytes:
+    """EXIF data with an orientation."""
     mark = {"<": b"II*\0", ">": b"MM\0*"}[order]
-    tags = struct.pack(f"{order}HHHIHH", 1, 0x0112, 3, 1, value, 0)
-    body = b"Exif\0\0" + mark + struct.pack(f"{order}I", 8) + tags + bytes(4)
+    return mark + struct.pack(f"{order}I", 8) + struct.pack(f"{order}HHHIHH", 1, 0x0112, 3, 1, value, 0) + bytes(4)
+
+
+def in_jpeg(picture: bytes, exif: bytes) -> bytes:
+    body = b"Exif\0\0" + exif
     return picture[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + picture[2:]
 
 
+def in_png(picture: bytes, kind: bytes, body: bytes) -> bytes:
+    """A PNG with another chunk behind its header."""
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return picture[:33] + chunk + picture[33:]
+
+
+def in_webp(picture: bytes, exif: bytes) -> bytes:
+    """An extended WebP with EXIF of a simple one of 64 x 48."""
+    size = (63).to_bytes(3, "little") + (47).to_bytes(3, "little")
+    parts = b"VP8X" + struct.pack("<II", 10, 8) + size + picture[12:]
+    parts += b"EXIF" + struct.pack("<I", len(exif)) + exif
+    return b"RIFF" + struct.pack("<I", 4 + len(parts)) + b"WEBP" + parts
+
+
+PHOTOS = {
+    "jpg": ("mjpeg", "yuvj420p", in_jpeg),
+    "png": ("png", "rgb24", lambda picture, exif: in_png(picture, b"eXIf", exif)),
+    "webp": ("libwebp", "yuv420p", in_webp),
+}
+
+
+def photo(path):
+    """A photograph, by its ending."""
+    codec, pixels, _ = PHOTOS[path.suffix[1:]]
+    plain = path.with_name("plain")
+    with av.open(str(plain), "w", format="image2", options={"update": "1"}) as out:
+        stream = out.add_stream(codec, rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        frame = av.VideoFrame.from_ndarray(quartered(64, 48), format="rgb24").reformat(format=pixels)
+        for packet in (*stream.encode(frame), *stream.encode()):
+            out.mux(packet)
+    plain.rename(path)
+    return path
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -106,15 +148,55 @@ def exif(picture: bytes, value: int, order: str) -> bytes:
         (9, ["red", "green", "blue", "white"]),
     ],
 )
-def test_photographs_are_turned_as_their_camera_says(tmp_path, value, expected, order):
-    path = write(tmp_path / "a.jpg", codec="mjpeg", pixels="yuvj420p", count=1)
-    path.write_bytes(exif(path.read_bytes(), value, order))
+def test_photographs_are_turned_as_their_camera_says(tmp_path, value, expected, order, ending):
+    path = photo(tmp_path / f"a.{ending}")
+    path.write_bytes(PHOTOS[ending][2](path.read_bytes(), tags(value, order)))
     assert corners(read(path).frames[0].rgb) == expected
 
 
-@pytest.mark.parametrize("head", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\x05\0"])
-def test_broken_tags_of_photographs_are_ignored(head):
-    assert photo_orientation(head) is None
+@pytest.mark.parametrize("exif", [b"", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x05\0"])
+@pytest.mark.parametrize("ending", ["jpg", "webp"])  # FFmpeg refuses the PNG
+def test_broken_tags_of_photographs_are_ignored(tmp_path, exif, ending):
+    path = photo(tmp_path / f"a.{ending}")
+    path.write_bytes(PHOTOS[ending][2](path.read_bytes(), exif))
+    assert corners(read(path).frames[0].rgb) == UPRIGHT
+
+
+READ_AND_COLLECT = """
+import gc, sys
+from pathlib import Path
+from tests.sources.reading import read
+found = read(Path(sys.argv[1]))
+count = len(found.frames)
+del found
+gc.collect()
+print(count)
+"""
+
+
+@pytest.mark.parametrize("ending", ["png", "mov"])
+def test_a_colour_profile_with_a_name_does_not_end_the_process(tmp_path, ending):
+    """The side data of its frames must not be touched: PyAV 18.1 frees their metadata, and FFmpeg again."""
+    profile = bytes(36) + b"acsp" + bytes(92)
+    iccp = b"a name\0\0" + zlib.compress(struct.pack(">I", len(profile)) + profile[4:])
+    picture = in_png(photo(tmp_path / "a.png").read_bytes(), b"iCCP", iccp)
+    path = tmp_path / f"b.{ending}"
+    if ending == "png":
+        path.write_bytes(picture)
+    else:
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("png", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+            stream.set_display_matrix(matrix(-1, 0, 0, 1))
+            for index in range(3):
+                packet = av.Packet(picture)
+                packet.stream, packet.pts, packet.dts, packet.time_base = stream, index, index, Fraction(1, 25)
+                out.mux(packet)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_COLLECT, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 1
 
 
 def test_a_frame_without_matrix_is_upright():

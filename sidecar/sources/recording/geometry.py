@@ -1,13 +1,17 @@
 """How a stored picture is to be shown: pixel shape, size, turns and mirrors."""
 
-import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 import av
 import numpy as np
+from av.error import BlockingIOError as NothingYet
+from av.error import EOFError as NothingLeft
+from av.error import FFmpegError
+from av.filter import Graph
 from av.sidedata.sidedata import Type
+from numpy.typing import NDArray
 
 from sidecar.types import ByteArray
 
@@ -42,51 +46,55 @@ _TURNED: Final = (
     Orientation(transpose=True, mirror=True),
 )
 """By quarter turns counterclockwise."""
-_BY_EXIF: Final = {
-    1: Orientation(),
-    2: Orientation(mirror=True),
-    3: Orientation(mirror=True, flip=True),
-    4: Orientation(flip=True),
-    5: Orientation(transpose=True),
-    6: Orientation(transpose=True, mirror=True),
-    7: Orientation(transpose=True, mirror=True, flip=True),
-    8: Orientation(transpose=True, flip=True),
-}
+_KINDS: Final = 64
+"""More than FFmpeg has kinds of side data (`AVFrameSideDataType`)."""
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
     """From the frame's display matrix: a, b, u, c, d, v, x, y, w as 32-bit numbers, FFmpeg's `display.h`.
 
-    A pixel (p, q) is shown at (ap + cq, bp + dq); angles between right ones are rounded.
+    A pixel (p, q) is shown at (ap + cq, bp + dq); angles between right ones are rounded. FFmpeg turns EXIF
+    orientations into a matrix, too.
     """
     try:
-        found: list[Any] = list(frame.side_data)
-    except ValueError:  # PyAV 18.1 does not know all kinds of side data, such as EXIF
+        matrix = _display_matrix(frame)
+    except (FFmpegError, ValueError):
         return _TURNED[round(frame.rotation / 90) % 4]
-    data = next((bytes(each) for each in found if each.type is Type.DISPLAYMATRIX), b"")
-    if len(data) != 36:
+    if len(matrix) != 9:
         return Orientation()
-    a, b, _, c, d = (int(value) for value in np.frombuffer(data, np.int32)[:5])
+    a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
 
 
-def photo_orientation(head: bytes) -> Orientation | None:
-    """From the EXIF tag 0x0112 in the first bytes of a photograph; None without one."""
-    start = head.find(b"Exif\0\0") + 6
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[start : start + 4])
-    if start < 6 or order is None:
-        return None
+def _display_matrix(frame: av.VideoFrame) -> NDArray[np.int32]:
+    """Nine numbers, or none. Raises `FFmpegError`.
+
+    PyAV 18.1 frees the metadata of side data, which belong to FFmpeg: once it has seen an ICC profile that has a name,
+    the next garbage collection ends the process. `frame.side_data` is therefore read from a copy of the frame without
+    any other side data, made by FFmpeg's filter.
+    """
+    graph = Graph()
+    last = first = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    kept = Type.DISPLAYMATRIX.value
+    modes = [f"mode=select:type={kept}", *(f"mode=delete:type={kind}" for kind in range(_KINDS) if kind != kept)]
+    for mode in modes:
+        node = graph.add("sidedata", mode)
+        last.link_to(node)
+        last = node
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    first.push(frame)
     try:
-        directory = start + struct.unpack_from(f"{order}I", head, start + 4)[0]
-        for index in range(struct.unpack_from(f"{order}H", head, directory)[0]):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", head, directory + 2 + 12 * index)
-            if tag == 0x0112:
-                return _BY_EXIF.get(value)
-    except struct.error:
-        return None
-    return None
+        alone = graph.vpull()
+    except (NothingYet, NothingLeft):  # the frame was not selected
+        return np.zeros(0, np.int32)
+    found: list[Any] = list(alone.side_data)  # PyAV declares another type
+    data = next((bytes(each) for each in found if each.type is Type.DISPLAYMATRIX), b"")
+    return np.frombuffer(data[: len(data) // 4 * 4], np.int32)
 
 
 def shown_size(width: int, height: int, pixel: Fraction | None) -> tuple[int, int]:

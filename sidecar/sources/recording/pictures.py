@@ -33,7 +33,6 @@ class Pictures:
         fps: float,
         frame_s: float,
         report: StreamReport,
-        photo: Orientation | None = None,
     ) -> None:
         self._stream = stream
         self._clock = clock
@@ -51,7 +50,6 @@ class Pictures:
         """Where a frame without a stamp belongs."""
         self._shape: tuple[int, int, str] | None = None
         self._rotation = 0
-        self._photo = photo
         self._orientation = Orientation()
 
     def take(self, frame: av.VideoFrame, media_time_s: float | None) -> VideoFrame | None:
@@ -102,12 +100,12 @@ class Pictures:
     def _follow_format(self, frame: av.VideoFrame) -> None:
         """Look at the display matrix where it may have changed.
 
-        Not for each frame: PyAV's `side_data` makes a reference cycle, which keeps the picture until the next
-        garbage collection.
+        Not for each frame: it takes a millisecond, and PyAV's `side_data` makes a reference cycle, which keeps the
+        picture until the next garbage collection.
         """
         shape = (frame.width, frame.height, frame.format.name)
         if self._shape not in (None, shape):
             self._report.formats += 1
         if (self._shape, self._rotation) != (shape, frame.rotation):
-            self._orientation = self._photo or orientation(frame)
+            self._orientation = orientation(frame)
         self._shape, self._rotation = shape, frame.rotation

@@ -7,14 +7,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from sidecar.clock import Clock
 from sidecar.errors import RecordingError
 from sidecar.sources.recording.decoding import Decoder, frame_s
-from sidecar.sources.recording.geometry import Orientation, photo_orientation
 from sidecar.sources.recording.messages import in_plain_words
 from sidecar.sources.recording.pictures import Pictures
 from sidecar.sources.recording.probe import Recording, open_container, select
@@ -26,7 +24,6 @@ _TRUNCATED_S: Final = 1.0
 _LEAST_REST: Final = 0.2
 """Of the file; an index at its end is smaller."""
 _LEAST_REST_BYTES: Final = 16_384
-_HEAD_BYTES: Final = 1 << 17
 
 
 def read_recording(
@@ -154,7 +151,6 @@ class RecordingReader:
                 fps=self._fps,
                 frame_s=frame_s(video),
                 report=report,
-                photo=self._photo(container),
             )
             streams: list[VideoStream | AudioStream] = [video] if audio is None else [video, audio]
             decoder = Decoder(
@@ -165,13 +161,6 @@ class RecordingReader:
                     unit = pictures.take(frame, media_time_s)
                     if unit is not None:
                         yield unit
-
-    def _photo(self, container: InputContainer) -> Orientation | None:
-        """How a photograph is to be turned, if the file is one."""
-        if not container.format.name.endswith(("image2", "_pipe")):
-            return None
-        with self._recording.path.open("rb") as file:
-            return photo_orientation(file.read(_HEAD_BYTES))
 
     def _chunks(self, permit: Permit, report: StreamReport) -> Iterator[AudioChunk]:
         with open_container(self._recording.path) as container:
