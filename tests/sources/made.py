@@ -38,6 +38,8 @@ class Make:
     container: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     gop: int = 12
+    reordered: int = 0
+    """Pictures in a row that are decoded after a later one (B-frames of H.264)."""
 
     def write(self, path: Path, restamp: Restamp | None = None) -> Path:
         """Write the file; `restamp` changes the time of packets."""
@@ -69,6 +71,8 @@ class Make:
 
     def _pictures(self, out):
         options = {"preset": "ultrafast"} if self.video == "libx264" else {}
+        if self.reordered:
+            options |= {"bf": str(self.reordered), "x264-params": "b-adapt=0:scenecut=0"}
         stream = out.add_stream(self.video, rate=self.rate, options=options)
         stream.width, stream.height = self.size
         stream.pix_fmt = self.pixel_format

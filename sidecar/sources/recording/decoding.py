@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from sidecar.sources.recording.display import DisplayTimes
 from sidecar.sources.recording.messages import as_damage
 from sidecar.sources.recording.packets import packets
 from sidecar.sources.recording.report import StreamReport
@@ -20,8 +21,6 @@ from sidecar.sources.recording.timing import CLOSE_S, Stamped, Timeline
 
 Frame = TypeVar("Frame", av.VideoFrame, av.AudioFrame)
 
-_WIDEST_REORDER_S = 60.0
-"""A display time further than this from the decoding time is wrong."""
 _FRAME_S = 0.04
 """Where a file says no frame rate."""
 
@@ -53,18 +52,29 @@ class Decoder(Generic[Frame]):
         self._reports: Mapping[int, StreamReport] = {
             stream.index: report if stream is own else StreamReport("") for stream in streams
         }
+        self._display = DisplayTimes(self._tick_s[own.index], self._packet_s[own.index], report)
         self._timeline: Timeline[Packet[Stream] | None] = Timeline(self._reports, origin_s)
 
     def frames(self) -> Iterator[tuple[Frame, float | None]]:
         """Frames in the order of display, each with its media time; None where it follows the frame before."""
         tick_s = self._tick_s[self._own.index]
-        for packet in self._placed():
+        for packet in self._shown():
             for frame in self._decoded(packet):
                 pts = frame.pts
                 yield frame, None if pts is None else pts * tick_s
 
-    def _placed(self) -> "Iterator[Packet[Stream] | None]":
-        """The packets of `own`, stamped with media time; None at the end, for the frames left in the decoder."""
+    def _shown(self) -> "Iterator[Packet[Stream] | None]":
+        """The packets of `own` with media time as their stamps; None at the end, for the frames left in the decoder."""
+        if isinstance(self._own, AudioStream):
+            yield from self._placed()
+        else:
+            for packet in self._placed():
+                yield from self._display.take(packet)
+            yield from self._display.flush()
+        yield None
+
+    def _placed(self) -> "Iterator[Packet[Stream]]":
+        """The packets of `own`, with their stamps moved to media time."""
         own = self._own.index
         for packet in packets(self._container, self._streams, self._report):
             index = packet.stream_index
@@ -86,7 +96,6 @@ class Decoder(Generic[Frame]):
         for placed in self._timeline.flush(own):
             if placed.item is not None:
                 yield _restamped(placed.item, placed.shift_s, self._tick_s[own])
-        yield None
 
     def _stamped(self, packet: "Packet[Stream]", index: int, duration_s: float) -> "Stamped[Packet[Stream] | None]":
         stamp = packet.pts if packet.dts is None else packet.dts
@@ -126,8 +135,6 @@ def _restamped(packet: "Packet[Stream]", shift_s: float | None, tick_s: float) -
     if shift_s is None:
         packet.pts = packet.dts = None
         return packet
-    if pts is not None and dts is not None and abs(pts - dts) * tick_s > _WIDEST_REORDER_S:
-        pts = packet.pts = None
     ticks = round(shift_s / tick_s) if shift_s and tick_s else 0
     if ticks and pts is not None:
         packet.pts = pts + ticks

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import av
 import numpy as np
@@ -79,7 +79,7 @@ def _display_matrix(frame: av.VideoFrame) -> NDArray[np.int32]:
     last = first = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )
-    kept = Type.DISPLAYMATRIX.value
+    kept = cast(int, Type.DISPLAYMATRIX.value)
     modes = [f"mode=select:type={kept}", *(f"mode=delete:type={kind}" for kind in range(_KINDS) if kind != kept)]
     for mode in modes:
         node = graph.add("sidedata", mode)

@@ -56,7 +56,7 @@ class Pictures:
         """The picture of a frame, or None if it is not due yet or damaged."""
         at_s = self._place(media_time_s)
         if self._shape is not None:
-            self._report.gap(at_s - self._end_s)
+            self._report.gap(at_s - self._report.read_to_s)  # damaged pictures come out of order
         self._end_s = at_s + self._frame_s
         self._report.read_to_s = max(self._report.read_to_s, self._end_s)
         if at_s + _ROUNDING_S < self._next_s or self._is_damaged(frame, at_s):
