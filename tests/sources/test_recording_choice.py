@@ -128,6 +128,46 @@ def test_a_still_beside_sound_is_a_cover_even_without_the_mark(tmp_path):
     assert not recording.has_video
 
 
+@pytest.mark.parametrize("first", ["picture", "sound"])
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [
+        *[(ending, "mjpeg") for ending in ("mkv", "avi", "nut", "mov", "mp4")],
+        *[(ending, "png") for ending in ("avi", "nut", "mov")],
+        *[(ending, "libx264") for ending in ("mkv", "avi", "flv", "mp4", "ts")],
+    ],
+)
+def test_a_single_picture_beside_sound_is_a_cover(tmp_path, ending, codec, first):
+    pixels = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    with av.open(str(tmp_path / f"a.{ending}"), "w") as out:
+        for kind in ("picture", "sound") if first == "picture" else ("sound", "picture"):
+            if kind == "sound":
+                sound = out.add_stream("mp3" if ending == "avi" else "aac", rate=44_100)
+                sound.layout = "mono"
+            else:
+                cover = out.add_stream(codec, rate=1)
+                cover.width, cover.height, cover.pix_fmt = 64, 48, pixels
+        for packet in (*pictures(cover, 200, 1, pixels), *encoded(sound, tones(5, 44_100), 44_100)):
+            out.mux(packet)
+    found = read(tmp_path / f"a.{ending}")
+    assert not found.frames
+    assert len(found.chunks) >= 48
+    assert found.said("cover")
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_camera_of_two_pictures_or_a_late_one_is_no_cover(tmp_path, ending):
+    rare = Make(seconds=2, rate=1).write(tmp_path / f"rare.{ending}", lambda kind, at_s: at_s * 5)
+    late = Make().write(tmp_path / f"late.{ending}", lambda kind, at_s: at_s + 5 if kind == "video" else at_s)
+    assert open_recording(rare).has_video
+    assert open_recording(late).has_video
+
+
+def test_a_short_recording_may_have_one_picture(tmp_path):
+    path = Make(seconds=1, rate=1).write(tmp_path / "a.mkv")
+    assert open_recording(path).has_video
+
+
 def test_a_cover_beside_a_camera_is_not_read(tmp_path):
     path = write(tmp_path / "a.mp4", video=[(60, DEFAULT)], audio=[(400, DEFAULT)], still=Disposition.attached_pic)
     assert seen_level(read(path)) == pytest.approx(60, abs=6)

@@ -1,6 +1,6 @@
 """Which video track and which audio track of a file are read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -37,14 +37,23 @@ class Choice:
     notes: Sequence[str]
 
 
-def choose(container: InputContainer) -> Choice:
-    """The default track of each kind, else the first one. Covers and thumbnails are never read as a camera."""
+def choose(container: InputContainer, is_single: Callable[[int], bool]) -> Choice:
+    """The default track of each kind, else the first one. Covers and thumbnails are never read as a camera.
+
+    `is_single` looks through the file: whether the track with an index consists of one picture beside sound.
+    """
     notes: list[str] = []
     audio = _best("audio", list(container.streams.audio), notes)
     cameras = [stream for stream in container.streams.video if not _is_cover(stream, beside_sound=audio is not None)]
+    while True:
+        of_video: list[str] = []
+        video = _best("video", cameras, of_video)
+        if video is None or audio is None or not is_single(video.index):
+            break
+        cameras.remove(video)
     if len(cameras) < len(container.streams.video):
         notes.append("a cover or thumbnail picture is not read as a camera")
-    return Choice(_best("video", cameras, notes), audio, notes)
+    return Choice(video, audio, [*notes, *of_video])
 
 
 def _best(kind: str, tracks: Sequence[Track], notes: list[str]) -> Track | None:

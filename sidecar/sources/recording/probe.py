@@ -5,6 +5,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +42,8 @@ _OPTIONS: Final = {
 }
 _ENDS_AT_DURATION: Final = frozenset({"matroska,webm", "flv"})
 """The duration of these formats is the last time stamp, not the length."""
+_SINGLE_S: Final = 3.0
+"""A single picture beside longer sound is a cover. A very short recording may have just one."""
 _STATES_DURATION: Final = frozenset(
     {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "asf", "mxf"}
     | {"wav", "w64", "aiff", "caf", "flac", "ape", "tta", "wv"}
@@ -74,7 +78,7 @@ def open_recording(path: Path) -> Recording:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise RecordingError(f"cannot read the recording {path}: it is not a regular file; save it to a file first")
         with open_container(path) as container:
-            choice = choose(container)
+            choice = choose(container, partial(_is_single, path))
             recording = _describe(path, container, choice)
             _check_content(path, container, choice)
     except (FFmpegError, OSError, ValueError) as error:
@@ -101,6 +105,22 @@ def select(container: InputContainer, recording: Recording) -> tuple[VideoStream
     assert video is None or isinstance(video, VideoStream)
     assert audio is None or isinstance(audio, AudioStream)
     return video, audio
+
+
+def _is_single(path: Path, index: int) -> bool:
+    """Whether the track consists of one picture, in a file of more than a few seconds or of unknown length.
+
+    Read in a container of its own, which skips the other tracks.
+    """
+    with open_container(path) as container:
+        if 0 < (container.duration or 0) / av.time_base <= _SINGLE_S:
+            return False
+        track = container.streams[index]
+        for stream in container.streams:
+            if stream is not track:
+                with suppress(AttributeError):
+                    stream.discard = Discard.all
+        return sum(1 for _ in islice(packets(container, [track], StreamReport("")), 2)) == 1
 
 
 def _describe(path: Path, container: InputContainer, choice: Choice) -> Recording:
