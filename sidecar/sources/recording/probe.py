@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from sidecar.errors import RecordingError
 from sidecar.sources.recording.choice import Choice, choose
+from sidecar.sources.recording.losses import frames_of_mp3, losses
 from sidecar.sources.recording.messages import in_plain_words
 from sidecar.sources.recording.packets import packets
 from sidecar.sources.recording.report import StreamReport
@@ -69,7 +70,7 @@ class Recording:
     """Media time at which "video", "audio" and the whole "file" end by the header, where that is certain."""
     size_bytes: int = 0
     notes: Sequence[str] = ()
-    """What was chosen among several tracks, as sentences."""
+    """What was chosen among several tracks, and what is obviously missing, as sentences."""
 
 
 def open_recording(path: Path) -> Recording:
@@ -137,9 +138,9 @@ def _describe(path: Path, container: InputContainer, choice: Choice) -> Recordin
         video=None if choice.video is None else choice.video.index,
         audio=None if choice.audio is None else choice.audio.index,
         origin_s=origin_s,
-        promised_s=_promised_s(container, choice, origin_s or 0.0, length_s),
+        promised_s=_promised_s(path, container, choice, origin_s or 0.0, length_s),
         size_bytes=container.size,
-        notes=choice.notes,
+        notes=[*choice.notes, *losses(path)],
     )
 
 
@@ -159,9 +160,15 @@ def _length_s(container: InputContainer, origin_s: float) -> float:
     return max(0.0, length_s)
 
 
-def _promised_s(container: InputContainer, choice: Choice, origin_s: float, length_s: float) -> dict[str, float]:
+def _promised_s(
+    path: Path, container: InputContainer, choice: Choice, origin_s: float, length_s: float
+) -> dict[str, float]:
     """What the header says about the ends of the chosen streams, and of the file if it has no others."""
     promised_s: dict[str, float] = {}
+    if container.format.name == "mp3" and choice.audio is not None:
+        frames, rate_hz = frames_of_mp3(path), choice.audio.rate
+        if frames and rate_hz:
+            promised_s["audio"] = frames * (1152 if rate_hz >= 32_000 else 576) / rate_hz
     if container.format.name not in _STATES_DURATION:
         return promised_s
     chosen = {"video": choice.video, "audio": choice.audio}
