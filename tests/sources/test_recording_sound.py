@@ -148,6 +148,23 @@ def test_samples_that_are_no_numbers(tmp_path, value):
     assert found.said("100 samples are not numbers")
 
 
+@pytest.mark.parametrize(("run", "every"), [(1, 1000), (1, 100), (20, 2000)])
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_few_bad_samples_are_interpolated(tmp_path, run, every, layout):
+    at_s = np.arange(4 * RATE_HZ) / RATE_HZ
+    clean = (0.3 * np.sin(2 * np.pi * 220 * at_s)).astype(np.float32)
+    sound = clean.copy()
+    sound[np.arange(len(sound)) % every < run] = np.nan
+    found = heard(tmp_path, [sound] if layout == "mono" else [sound, clean], layout).sound
+    assert rms(found - reference(tmp_path, clean)[: len(found)]) < 0.01
+
+
+def test_long_runs_of_bad_samples_are_silent(tmp_path):
+    sound = np.full(4 * RATE_HZ, 0.5, np.float32) * np.sign(voice())
+    sound[RATE_HZ : 2 * RATE_HZ] = np.inf
+    assert rms(heard(tmp_path, [sound], "mono").sound[17_000:31_000]) < 0.01
+
+
 def test_levels_are_reported(tmp_path):
     assert heard(tmp_path, [np.zeros(RATE_HZ, np.float32)], "mono").said("digital silence")
     assert heard(tmp_path, [voice(level=0.001)], "mono").said("very quiet")

@@ -267,6 +267,17 @@ def test_files_behind_one_another_are_read_as_one(tmp_path, ending, make):
     assert max(unit.media_time_s for unit in found.units) > 11
 
 
+@pytest.mark.parametrize("seconds", [5.5, 5.0, 3.3])
+def test_flac_files_behind_one_another_overlap_nowhere(tmp_path, seconds):
+    """FFmpeg gives the packet in which one ends and the next begins neither a stamp nor a length."""
+    first = Make(seconds=seconds, video=None, audio="flac").write(tmp_path / "first.flac")
+    path = tmp_path / "a.flac"
+    path.write_bytes(first.read_bytes() * 2)
+    found = read(path)
+    assert len(found.sound) == pytest.approx(2 * seconds * 16_000, abs=1600)
+    assert not found.said("overlap")
+
+
 @pytest.mark.parametrize("ending", ["wav", "flv", "mp4"])
 def test_what_cannot_be_read_behind_the_first_file_is_mentioned(tmp_path, ending):
     make = Make(video=None, audio="pcm_s16le") if ending == "wav" else Make(size=(640, 480), sample_rate=44_100)

@@ -56,7 +56,7 @@ class Hearing:
     def notes(self, mixers: Sequence[Mixer]) -> Iterator[str]:
         """Sentences without a subject, for the operator."""
         if self.not_finite:
-            yield f"{self.not_finite} samples are not numbers and were taken as silence"
+            yield f"{self.not_finite} samples are not numbers and were replaced"
         if sum(mixer.cancelled_s for mixer in mixers) > 0.5:
             yield "the channels cancel each other when mixed; one of them was read alone"
         if any(mixer.one_speaker_each for mixer in mixers):

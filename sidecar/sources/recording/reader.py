@@ -23,6 +23,8 @@ from sidecar.types import AudioChunk, Permit, VideoFrame
 _TRUNCATED_S: Final = 1.0
 _LEAST_REST: Final = 0.2
 """Of the file; an index at its end is smaller."""
+_SEQUENCES: Final = frozenset({"flac", "mp3", "aac", "ac3", "eac3", "amr", "wav", "aiff", "au", "tta", "wv", "ape"})
+"""Formats of nothing but frames of sound, whose time stamps FFmpeg makes by counting."""
 _LEAST_REST_BYTES: Final = 16_384
 
 
@@ -166,7 +168,7 @@ class RecordingReader:
         with open_container(self._recording.path) as container:
             video, audio = select(container, self._recording)
             assert audio is not None
-            sound = Sound(self._clock, permit, report)
+            sound = Sound(self._clock, permit, report, sequence=container.format.name in _SEQUENCES)
             streams: list[VideoStream | AudioStream] = [audio] if video is None else [video, audio]
             decoder = Decoder(
                 container, audio, streams, audio.codec_context.decode, origin_s=self._recording.origin_s, report=report

@@ -38,10 +38,14 @@ class Step:
 
 
 class SampleClock:
-    """Places the frames of one stream, given in order."""
+    """Places the frames of one stream, given in order.
 
-    def __init__(self, report: StreamReport) -> None:
+    In a format that is a mere sequence of frames sound cannot overlap: stamps that are too early are wrong.
+    """
+
+    def __init__(self, report: StreamReport, *, sequence: bool = False) -> None:
         self._report = report
+        self._sequence = sequence
         self._held: deque[tuple[av.AudioFrame, float | None, float]] = deque()  # with its stamp and length in seconds
         self._end_s: float | None = None
         self._stamp_s: float | None = None  # of the newest frame
@@ -108,7 +112,7 @@ class SampleClock:
         if off_s > 0:
             self._report.gap(off_s)
             return Step(frame, end_s + off_s, 0.0)
-        if off_s == 0 or self._report.overlap_s > max(_LEAST_TRUST_S, _LARGEST_CUT * self._total_s):
+        if off_s == 0 or self._sequence or self._report.overlap_s > max(_LEAST_TRUST_S, _LARGEST_CUT * self._total_s):
             return Step(frame, None, 0.0)
         cut_s = min(-off_s, length_s)
         self._report.overlap_s += cut_s

@@ -23,6 +23,8 @@ _MOST_PLANES: Final = 8
 """PyAV 18.1 reads beyond FFmpeg's list of planes when there are more. Damaged AAC claims any number of channels."""
 _LOUDEST: Final = 1000.0
 """Larger samples count as no numbers: damaged float files hold them."""
+_INTERPOLATED_S: Final = 0.005
+"""Longest run of bad samples that is interpolated: a period of a voice."""
 _KINDS: Final[Mapping[str, type[np.generic]]] = {
     "u8": np.uint8,
     "s16": np.int16,
@@ -48,12 +50,12 @@ class Sound:
     """The chunks of one stream, whose frames are given in order.
 
     A run of chunks is contiguous. A gap in the stamps ends a run with a chunk that may be shorter; what is left at the
-    end of the file and fills no chunk is dropped, unless it is all that there is.
+    end of the file and fills no chunk is dropped, unless it is all that there is. `sequence`: see `SampleClock`.
     """
 
-    def __init__(self, clock: Clock, permit: Permit, report: StreamReport) -> None:
+    def __init__(self, clock: Clock, permit: Permit, report: StreamReport, *, sequence: bool = False) -> None:
         self._monotonic = clock.monotonic
-        self._clock = SampleClock(report)
+        self._clock = SampleClock(report, sequence=sequence)
         self._permit = permit
         self._report = report
         self._hearing = Hearing()
@@ -189,7 +191,7 @@ class Sound:
 def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple[FloatArray, int]:
     """The samples of frames of one format, each from an index on: (channels, count) float32, nominally -1..1.
 
-    Samples that are no numbers, or huge, become 0; the second result is how many there were. Raises `ValueError` for a
+    Samples that are no numbers, or huge, are replaced; the second result is how many there were. Raises `ValueError` for a
     sample format that has no array.
     """
     first = frames[0][0]
@@ -215,11 +217,21 @@ def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple
         block /= 128
     elif np.dtype(kind).kind == "i":
         block /= float(2 ** (8 * np.dtype(kind).itemsize - 1))
-    return _finite(block)
+    return _finite(block, first.sample_rate)
 
 
-def _finite(block: FloatArray) -> tuple[FloatArray, int]:
+def _finite(block: FloatArray, rate_hz: int) -> tuple[FloatArray, int]:
+    """The block with numbers only, and how many samples were none. Short runs are interpolated, long ones are 0."""
     if float(np.vdot(block, block)) < _LOUDEST**2:  # false for what is not a number, too
         return block, 0
     good = np.abs(block) <= _LOUDEST
-    return np.where(good, block, np.float32(0)), int(block.size - np.count_nonzero(good))
+    filled = np.where(good, block, np.float32(0))
+    for samples, usable in zip(filled, good, strict=True):
+        kept = np.flatnonzero(usable)
+        if not len(kept) or len(kept) == len(samples):
+            continue
+        lost = np.flatnonzero(~usable)
+        run = np.diff(np.concatenate([[-1], kept, [len(samples)]])) - 1  # lost samples before each kept one
+        short = run[np.searchsorted(kept, lost)] <= max(1, _INTERPOLATED_S * rate_hz)
+        samples[lost[short]] = np.interp(lost[short], kept, samples[kept])
+    return filled, int(block.size - np.count_nonzero(good))
