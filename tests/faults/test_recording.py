@@ -197,3 +197,46 @@ def test_an_error_of_the_disk_ends_reading_at_once():
     assert len(list(packets(container, [], report))) == 1
     assert report.gave_up
     assert any("could not be read to its end" in sentence for sentence in report.sentences())
+
+
+def test_a_chain_whose_channels_change_is_not_called_damaged(tmp_path):
+    parts = [
+        write_sound(tmp_path / f"{layout}.ogg", tones(3, 48_000, channels), 48_000, layout, codec="libopus")
+        for layout, channels in (("mono", 1), ("stereo", 2))
+    ]
+    path = tmp_path / "a.ogg"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = read(path)
+    assert found.chunks[-1].end_s == pytest.approx(3.0, abs=0.2)
+    assert found.said("a feature that this program cannot decode")
+    assert not found.said("damaged")
+
+
+def test_an_animated_webp_says_what_is_missing(tmp_path):
+    path = tmp_path / "a.webp"
+    with av.open(str(path), "w", format="webp") as out:
+        stream = out.add_stream("libwebp_anim", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(5):
+            picture = np.full((48, 64, 3), 40 * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            for packet in stream.encode(frame):
+                out.mux(packet)
+        for packet in stream.encode():
+            out.mux(packet)
+    with pytest.raises(RecordingError, match="animated WebP"):
+        read(path)
+
+
+def test_a_single_picture_that_cannot_be_decoded_says_so(tmp_path):
+    path = tmp_path / "a.png"
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as out:
+        stream = out.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for packet in (*stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))), *stream.encode()):
+            out.mux(packet)
+    data = path.read_bytes()
+    at = data.find(b"IDAT")
+    path.write_bytes(data[: at + 4] + bytes(len(data) - at - 4))
+    with pytest.raises(RecordingError, match="1 damaged packet"):
+        read(path)

@@ -114,7 +114,7 @@ class Decoder(Generic[Frame]):
                 self._own.codec_context.flush_buffers()
                 frames = self._decode(packet)
         except FFmpegError as error:
-            if packet is not None:
+            if packet is not None or not self._report.decoded:
                 self._report.undecodable[as_damage(error)] += 1
             return []
         self._report.decoded += len(frames)

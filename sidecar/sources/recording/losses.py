@@ -12,6 +12,7 @@ _UNKNOWN: Final = 0x7FFF_0000
 _PAGE: Final = 27
 """Bytes of an Ogg page's header, without the table of its segments."""
 _LAST_PAGE: Final = 4
+_ANIMATED: Final = 2
 _SEARCH_BYTES: Final = 1 << 16
 
 
@@ -19,11 +20,13 @@ def losses(path: Path) -> Iterator[str]:
     """Sentences for the operator. Raises `OSError`."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(12)
+        head = file.read(21)
         if head[:4] in (b"RIFF", b"FORM"):
             promised = 8 + int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
             if size + _LEAST_BYTES < promised < _UNKNOWN:
                 yield f"file: truncated, {size / promised:.0%} of what its header promises are there"
+            if head[8:16] == b"WEBPVP8X" and head[20:] and head[20] & _ANIMATED:
+                yield "file: it is an animated WebP picture, and the decoder reads single ones only; convert it to MP4"
         elif head[:4] == b"OggS":
             yield from _losses_of_ogg(file, size)
 

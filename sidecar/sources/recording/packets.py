@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, PatchWelcomeError
 from av.packet import Packet
 from av.stream import Stream
 
@@ -30,6 +30,7 @@ def packets(container: InputContainer, streams: Sequence[Stream], report: Stream
             failures += 1
             if isinstance(error, MemoryError) or _is_io_error(error):
                 break
+            report.unsupported = isinstance(error, PatchWelcomeError)
             report.unreadable += 1
         else:
             return

@@ -28,6 +28,8 @@ class StreamReport:
     """Times at which the file could not be read on and reading was tried again."""
     gave_up: bool = False
     """The file could not be read on although its end was not reached."""
+    unsupported: bool = False
+    """The reason for that is a feature that FFmpeg lacks."""
     gaps: int = 0
     gap_s: float = 0.0
     """Without samples, in gaps of at least `_REPORTED_GAP_S`."""
@@ -53,7 +55,12 @@ class StreamReport:
         damage = sum(self.undecodable.values())
         reasons = ", ".join(f"{words} ({count})" for words, count in self.undecodable.most_common(2))
         found = (
-            (self.gave_up, "could not be read to its end; the file is damaged"),
+            (self.gave_up and not self.unsupported, "could not be read to its end; the file is damaged"),
+            (
+                self.gave_up and self.unsupported,
+                "could not be read to its end: the rest uses a feature that this program cannot decode, such as a "
+                "change of its channels",
+            ),
             (damage, f"{_count(damage, 'damaged packet')} skipped: {reasons}"),
             (self.skipped_pictures, f"{_count(self.skipped_pictures, 'damaged picture')} skipped"),
             (self.unreadable and not self.gave_up, f"{_count(self.unreadable, 'unreadable place')} skipped"),

@@ -191,8 +191,8 @@ class Sound:
 def samples_of(frames: Sequence[tuple[av.AudioFrame, int]], count: int) -> tuple[FloatArray, int]:
     """The samples of frames of one format, each from an index on: (channels, count) float32, nominally -1..1.
 
-    Samples that are no numbers, or huge, are replaced; the second result is how many there were. Raises `ValueError` for a
-    sample format that has no array.
+    Samples that are no numbers, or huge, are replaced; the second result is how many there were. Raises `ValueError`
+    for a sample format that has no array.
     """
     first = frames[0][0]
     kind = _KINDS.get(first.format.name.removesuffix("p"))
