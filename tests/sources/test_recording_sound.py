@@ -55,6 +55,21 @@ def test_channels_that_cancel_later_on(tmp_path):
     assert rms(found.sound[6 * 16_000 :]) == pytest.approx(rms(found.sound[: 3 * 16_000]), rel=0.1)
 
 
+@pytest.mark.parametrize("gain", [1, 0.8])
+def test_channels_that_begin_to_cancel_lose_less_than_half_a_second(tmp_path, gain):
+    sound = voice(8)
+    other = gain * sound * np.where(np.arange(len(sound)) < len(sound) // 2, 1, -1).astype(np.float32)
+    found = heard(tmp_path, [sound, other]).sound
+    assert rms(found[4 * 16_000 + 8_000 : 5 * 16_000]) == pytest.approx(rms(found[: 3 * 16_000]), rel=0.3)
+
+
+def test_an_offset_that_begins_on_the_way_is_removed_within_a_second(tmp_path):
+    sound = voice(8)
+    step = np.where(np.arange(len(sound)) < len(sound) // 2, 0, 0.3).astype(np.float32)
+    found, expected = heard(tmp_path, [sound + step], "mono").sound, reference(tmp_path, sound)
+    assert rms(found[5 * 16_000 :] - expected[5 * 16_000 : len(found)]) < 0.1 * rms(expected)
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 @pytest.mark.parametrize("hiss", [0, 1e-5])
 def test_a_silent_channel_does_not_halve_the_other(tmp_path, silent, hiss):

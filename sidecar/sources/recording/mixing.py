@@ -15,6 +15,8 @@ _OFFSET_TAU_S: Final = 2.0
 _LEAST_OFFSET: Final = 2e-3
 """-54 dB of full scale: less hardly affects the measured noise, and such sound is left as it is."""
 _LARGE_OFFSET: Final = 0.01
+_OFFSET_STEP: Final = 0.05
+"""A block whose mean is this far from the average begins another offset; a voice's mean over a block is far smaller."""
 _LEVEL_TAU_S: Final = 1.0
 _SILENT: Final = 1e-4
 """Mean square of a silent channel relative to the loudest one: -40 dB, below the crosstalk of a headset."""
@@ -22,7 +24,10 @@ _INAUDIBLE: Final = 1e-10
 _AUDIBLE: Final = 1e-6  # -60 dB of full scale
 _CANCELS: Final = 0.25
 """Energy of the mix relative to that of unrelated channels; two equal channels at a correlation of -0.75."""
+_CANCELS_NOW: Final = 0.05
+"""The same of one block alone: channels whose polarity flips cancel at once."""
 _ADDS: Final = 0.6
+_RAMP_S: Final = 0.02
 _ALONE: Final = 30.0
 """A channel is alone while it is 15 dB above the other: a call recorded per speaker has some echo."""
 _LEAST_TURNS_S: Final = 1.5
@@ -66,7 +71,7 @@ class Mixer:
         self._gains = gains
         mono = gains.astype(np.float32) @ block
         if not np.array_equal(gains, before):
-            ramp = np.linspace(0, 1, block.shape[1], dtype=np.float32)
+            ramp = np.minimum(np.arange(block.shape[1], dtype=np.float32) / (_RAMP_S * self._rate_hz), np.float32(1))
             mono = mono * ramp + (before.astype(np.float32) @ block) * (1 - ramp)
         return mono
 
@@ -91,7 +96,8 @@ class Mixer:
     def _without_offset(self, block: FloatArray) -> FloatArray:
         """The block minus its slow mean, which changes linearly over the block."""
         first = self._samples == block.shape[1]
-        self._offset += self._part(block, _OFFSET_TAU_S) * (block.mean(axis=1, dtype=np.float64) - self._offset)
+        change = block.mean(axis=1, dtype=np.float64) - self._offset
+        self._offset += np.where(np.abs(change) > _OFFSET_STEP, 1.0, self._part(block, _OFFSET_TAU_S)) * change
         target = np.where(np.abs(self._offset) > _LEAST_OFFSET, self._offset, 0.0)
         before = target if first else self._removed
         self._removed = target
@@ -100,8 +106,8 @@ class Mixer:
         if np.abs(target).max() > _LARGE_OFFSET:
             self.offset_s += block.shape[1] / self._rate_hz
         ramp = np.linspace(0, 1, block.shape[1], dtype=np.float32)
-        change = (target - before).astype(np.float32)
-        return block - before.astype(np.float32)[:, None] - change[:, None] * ramp
+        slope = (target - before).astype(np.float32)
+        return block - before.astype(np.float32)[:, None] - slope[:, None] * ramp
 
     def _active(self) -> NDArray[np.bool_]:
         loudest = self._peak.max()
@@ -116,8 +122,11 @@ class Mixer:
         gains: Levels = weights / weights.sum()
         mixed = gains.astype(np.float32) @ block
         part = self._part(block, _LEVEL_TAU_S)
-        self._mixed += part * (float(mixed @ mixed) / block.shape[1] - self._mixed)
-        self._expected += part * (float(np.square(gains) @ energy) - self._expected)
+        of_mix, of_each = float(mixed @ mixed) / block.shape[1], float(np.square(gains) @ energy)
+        if of_each > _AUDIBLE and of_mix < _CANCELS_NOW * of_each:
+            part = 1.0
+        self._mixed += part * (of_mix - self._mixed)
+        self._expected += part * (of_each - self._expected)
         if self._expected > _INAUDIBLE:
             ratio = self._mixed / self._expected
             self._cancels = ratio < (_ADDS if self._cancels else _CANCELS)
