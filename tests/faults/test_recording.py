@@ -240,3 +240,24 @@ def test_a_single_picture_that_cannot_be_decoded_says_so(tmp_path):
     path.write_bytes(data[: at + 4] + bytes(len(data) - at - 4))
     with pytest.raises(RecordingError, match="1 damaged packet"):
         read(path)
+
+
+@pytest.mark.parametrize("ending", ["h264", "ts"])
+def test_packets_that_are_dropped_without_an_error_are_reported(tmp_path, ending):
+    path = Make(audio=None, size=(160, 120), gop=25, reordered=2).write(tmp_path / f"a.{ending}")
+    assert not read(path).report
+    data = bytearray(path.read_bytes())
+    size = len(data) // 5
+    data[len(data) // 2 : len(data) // 2 + size] = np.random.default_rng(0).bytes(size)
+    path.write_bytes(data)
+    found = read(path)
+    assert len(found.frames) < 29
+    assert found.report
+
+
+def test_a_damaged_picture_that_is_not_due_is_reported(tmp_path):
+    make = Make(audio=None, size=(160, 120), gop=250, reordered=2)
+    path = make.write(tmp_path / "a.h264")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 4 // 10] + data[len(data) * 6 // 10 :])
+    assert read(path).report

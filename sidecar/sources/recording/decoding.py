@@ -21,6 +21,8 @@ from sidecar.sources.recording.timing import CLOSE_S, Stamped, Timeline
 
 Frame = TypeVar("Frame", av.VideoFrame, av.AudioFrame)
 
+_ONE_EACH = frozenset({"h264", "hevc"})
+"""Codecs whose decoders drop damaged packets without an error. Others, such as VP8, have packets without a picture."""
 _FRAME_S = 0.04
 """Where a file says no frame rate."""
 
@@ -47,6 +49,7 @@ class Decoder(Generic[Frame]):
         self._streams = streams
         self._decode: Callable[[Packet[Stream] | None], list[Frame]] = decode
         self._report = report
+        report.one_each = own.codec_context.name in _ONE_EACH
         self._tick_s = {stream.index: float(stream.time_base or 0) for stream in streams}
         self._packet_s = {stream.index: frame_s(stream) for stream in streams}
         self._reports: Mapping[int, StreamReport] = {
@@ -118,6 +121,7 @@ class Decoder(Generic[Frame]):
                 self._report.undecodable[as_damage(error)] += 1
             return []
         self._report.decoded += len(frames)
+        self._report.sent += packet is not None and not packet.is_discard
         return frames
 
 

@@ -59,7 +59,7 @@ class Pictures:
             self._report.gap(at_s - self._report.read_to_s)  # damaged pictures come out of order
         self._end_s = at_s + self._frame_s
         self._report.read_to_s = max(self._report.read_to_s, self._end_s)
-        if at_s + _ROUNDING_S < self._next_s or self._is_damaged(frame, at_s):
+        if self._is_damaged(frame, at_s) or at_s + _ROUNDING_S < self._next_s:
             return None
         rgb = self._upright(frame)
         if rgb is None:

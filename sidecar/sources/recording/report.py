@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _REPORTED_GAP_S: Final = 1.0
+_FEW_LOST: Final = 4
+"""Pictures at the beginning of a stream may refer to some before it."""
+_MOST_LOST: Final = 0.4
 
 
 @dataclass(slots=True)
@@ -41,8 +44,18 @@ class StreamReport:
     """Media time at which the newest unit ends."""
     read_bytes: int = 0
     """Where in the file the newest packet ends."""
+    sent: int = 0
+    """Packets given to the decoder, without those that it refused."""
     decoded: int = 0
     """Frames."""
+    one_each: bool = False
+    """Each packet should give a frame."""
+
+    @property
+    def without_frame(self) -> int:
+        """Packets that the decoder dropped without an error; 0 for a few, and for pictures in two packets each."""
+        lost = self.sent - self.decoded
+        return lost if self.one_each and _FEW_LOST < lost < _MOST_LOST * self.sent else 0
 
     def gap(self, seconds: float) -> None:
         """Count a gap between samples."""
@@ -62,6 +75,7 @@ class StreamReport:
                 "change of its channels",
             ),
             (damage, f"{_count(damage, 'damaged packet')} skipped: {reasons}"),
+            (self.without_frame, f"{_count(self.without_frame, 'packet')} gave no picture; the file is damaged"),
             (self.skipped_pictures, f"{_count(self.skipped_pictures, 'damaged picture')} skipped"),
             (self.unreadable and not self.gave_up, f"{_count(self.unreadable, 'unreadable place')} skipped"),
             (
