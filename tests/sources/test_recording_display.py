@@ -39,6 +39,14 @@ def test_a_wrong_display_time_hides_no_other_picture(tmp_path, ending, late_s, n
     assert found.said("impossible time stamp") or ending in ("mkv", "flv")  # FFmpeg repairs some
 
 
+@pytest.mark.parametrize("ending", ["mp4", "ts"])  # in the others the decoding time follows the last picture
+@pytest.mark.parametrize("late_s", [3, 3000])
+def test_a_wrong_display_time_of_the_last_picture(tmp_path, ending, late_s):
+    source = Make(sample_rate=44_100).write(tmp_path / "source.mp4")
+    found = read(remade(source, tmp_path / f"a.{ending}", lambda number: late_s * (number == 149)))
+    agrees(found.seen(), SAME)
+
+
 @pytest.mark.parametrize("late_s", [3, 20])
 def test_a_constant_offset_of_display_is_no_mistake(tmp_path, late_s):
     source = Make(reordered=2, audio=None).write(tmp_path / "source.mp4")

@@ -27,10 +27,11 @@ class DisplayTimes:
         self._limit = max(_LEAST_S, _REORDERED * frame_s) / tick_s if tick_s else 0.0
         self._report = report
         self._held: deque[Packet[Stream]] = deque()
-        self._usual: int | None = None
+        self._usual = 0
         """Ticks from decoding to display of most packets; some files have a constant offset."""
         self._moved = 0
         """Ticks by which that changed on the way."""
+        self._released = False
 
     def take(self, packet: "Packet[Stream]") -> "Iterator[Packet[Stream]]":
         """The packets whose display time is certain, usually this one; a wrong time is taken off."""
@@ -53,21 +54,26 @@ class DisplayTimes:
                     self._report.odd_stamps += 1
                     pts = None
             first.pts = None if pts is None else pts - self._moved
+            self._released = True
             yield self._held.popleft()
 
     def _is_off(self, ticks: int) -> bool:
-        return abs(ticks - (self._usual or 0)) > self._limit
+        return abs(ticks - self._usual) > self._limit
 
     def _is_followed(self, pts: int) -> bool:
         """Whether a later packet is decoded at about the time."""
-        usual = self._usual or 0
-        return any(each.dts is not None and abs(pts - usual - each.dts) <= self._limit for each in self._held)
+        return any(each.dts is not None and abs(pts - self._usual - each.dts) <= self._limit for each in self._held)
 
     def _follow_most(self) -> None:
-        """Most packets that are held show what is usual. A change on the way moves no picture."""
+        """Most packets that are held show what is usual. A change on the way moves no picture.
+
+        The last few packets of a stream show nothing, unless they are all that there is.
+        """
+        if self._released and len(self._held) <= _REORDERED:
+            return
         usual = median_low(each.pts - each.dts for each in self._held if each.pts is not None and each.dts is not None)
         if not self._is_off(usual):
             return
-        if self._usual is not None:
+        if self._released:
             self._moved += usual - self._usual
         self._usual = usual
