@@ -16,7 +16,13 @@ class AppendOnlyFile:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | (os.O_EXCL if exclusive else 0)
         self._descriptor = os.open(path, flags, mode)
-        self.size = os.fstat(self._descriptor).st_size
+        try:
+            self.size = os.fstat(self._descriptor).st_size
+        except OSError:
+            os.close(self._descriptor)
+            if exclusive:
+                path.unlink(missing_ok=True)  # or the next attempt would find it
+            raise
         """Bytes of whole records."""
         self._torn = False
 

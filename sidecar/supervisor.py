@@ -55,13 +55,20 @@ class Supervisor:
         since_s = self._clock.monotonic() - _STEADY_S
         return {name: kind for name, (kind, failed_s) in self._failures.items() if failed_s > since_s}
 
-    def start(self, name: str, work: Work, on_failure: Callable[[Exception], None] | None = None) -> Supervised:
+    def start(
+        self,
+        name: str,
+        work: Work,
+        on_failure: Callable[[Exception], None] | None = None,
+        *,
+        longest_delay_s: float = _LONGEST_DELAY_S,
+    ) -> Supervised:
         """Run `work` in the background, again and again while it raises, until it returns or is stopped.
 
         `name` appears in metrics and logs: it must name neither a room nor a person. `on_failure` is called with each
-        error before the wait for the next try.
+        error before the wait for the next try, which doubles from half a second to `longest_delay_s`.
         """
-        task = asyncio.create_task(self._run(name, work, on_failure), name=name)
+        task = asyncio.create_task(self._run(name, work, on_failure, longest_delay_s), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return Supervised(task)
@@ -81,7 +88,9 @@ class Supervisor:
             self._telemetry.dropped.labels("task", "hanging").inc()
             log.error("task %s did not end within %g s", name, within_s or 0.0)
 
-    async def _run(self, name: str, work: Work, on_failure: Callable[[Exception], None] | None) -> None:
+    async def _run(
+        self, name: str, work: Work, on_failure: Callable[[Exception], None] | None, longest_delay_s: float
+    ) -> None:
         delay_s = _FIRST_DELAY_S
         while True:
             started_s = self._clock.monotonic()
@@ -101,7 +110,7 @@ class Supervisor:
             if self._clock.monotonic() - started_s >= _STEADY_S:
                 delay_s = _FIRST_DELAY_S
             await self._clock.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            delay_s = min(2 * delay_s, longest_delay_s)
 
     def _report(self, name: str, error: Exception) -> None:
         self._failures[name] = (type(error).__name__, self._clock.monotonic())

@@ -78,3 +78,14 @@ def test_a_replacement_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     replace_file(target, b"new")
     assert target.read_bytes() == b"new"
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_opened_whole_can_be_opened_again(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            AppendOnlyFile(tmp_path / "log", exclusive=True)
+    AppendOnlyFile(tmp_path / "log", exclusive=True).close()

@@ -120,3 +120,17 @@ async def test_closing_leaves_what_hangs_and_counts_it():
     assert telemetry.dropped.labels("task", "hanging")._value.get() == 1
     released.set()
     await task.ended()
+
+
+async def test_the_longest_wait_between_two_tries_is_a_choice():
+    clock, tries = VirtualClock(), []
+    supervisor = Supervisor(clock, Telemetry())
+
+    async def broken():
+        tries.append(clock.monotonic())
+        raise Unavailable("away")
+
+    supervisor.start("watcher", broken, longest_delay_s=2.0)
+    await clock.advance(20)
+    assert [later - earlier for earlier, later in zip(tries[2:], tries[3:], strict=False)] == [2.0] * (len(tries) - 3)
+    await supervisor.aclose()

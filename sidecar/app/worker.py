@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from sidecar import __version__
 from sidecar.app.process import Process, make_engines, open_redis
@@ -30,6 +31,9 @@ from sidecar.state import StateFolder
 from sidecar.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+
+_WATCHER_DELAY_S: Final = 2.0
+"""Rooms wait for the watcher, which replaces a dead worker within seconds."""
 
 
 async def worker(settings: Settings) -> int:
@@ -187,7 +191,7 @@ async def _until_drained(process: Process, agent: AgentWorker, watcher: Watcher,
         await agent.drain()
 
     termination.act = stopping.set
-    watching = process.supervisor.start("watcher", watch)
+    watching = process.supervisor.start("watcher", watch, longest_delay_s=_WATCHER_DELAY_S)
     draining = process.supervisor.start("drain", drain)
     try:
         await agent.run()

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -89,9 +88,6 @@ class AuditChain:
         self.close()
 
     async def __aenter__(self) -> Self:
-        """Make the files in a thread; where the disk refuses, the first line tries again."""
-        with suppress(OSError):
-            await asyncio.to_thread(self._open)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -44,6 +44,16 @@ async def open_camera(room: Observation, identity: str, count: int = 3) -> list[
         return await frames(tap, count)
 
 
+async def open_until_it_delivers(room: Observation, identity: str) -> list[VideoFrame]:
+    """As a session does: a tap that ends although its track is published is opened again."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            try:
+                return await open_camera(room, identity)
+            except TrackUnavailable:
+                await asyncio.sleep(0.5)
+
+
 @pytest.mark.parametrize("codec", ["VP8", "VP9", "AV1", "H264"])
 async def test_every_codec_of_the_sdk_is_read(livekit_server: LiveKitServer, codec: str) -> None:
     room_name = f"codec {codec}"
@@ -230,7 +240,7 @@ async def test_taps_that_open_and_close_as_consent_flaps_end_in_one_that_deliver
             permit.revoke()
             watching.cancel()
             await asyncio.wait((watching,))
-        assert len(await open_camera(room, "ann")) == 3
+        assert len(await open_until_it_delivers(room, "ann")) == 3
 
 
 async def test_a_server_that_never_answers_is_given_up_in_time() -> None:
