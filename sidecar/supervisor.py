@@ -24,8 +24,9 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 class Supervised:
     """One supervised task. Ends when its work returns or `stop` is called."""
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[None], stopping: set[asyncio.Task[None]]) -> None:
         self._task = task
+        self._stopping = stopping
 
     @property
     def running(self) -> bool:
@@ -33,7 +34,9 @@ class Supervised:
 
     def stop(self) -> None:
         """Cancel the work. Idempotent; returns at once."""
-        self._task.cancel()
+        if not self._task.done():
+            self._stopping.add(self._task)
+            self._task.cancel()
 
     async def ended(self) -> None:
         """Return once nothing of the work runs any more; never raises for it."""
@@ -47,6 +50,8 @@ class Supervisor:
         self._clock = clock
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
+        """Those that must not start again. Not by `Task.cancelling`: Python 3.11 leaves it raised by a failed group."""
         self._failures: dict[str, tuple[str, float]] = {}
 
     @property
@@ -71,13 +76,15 @@ class Supervisor:
         task = asyncio.create_task(self._run(name, work, on_failure, longest_delay_s), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return Supervised(task)
+        task.add_done_callback(self._stopping.discard)
+        return Supervised(task, self._stopping)
 
     async def aclose(self, within_s: float | None = None) -> None:
         """Stop all tasks and wait until they have ended. Idempotent.
 
         `within_s`: the longest wait, seconds; a task that still runs then is counted and left.
         """
+        self._stopping.update(self._tasks)
         for task in self._tasks:
             task.cancel()
         if not self._tasks:
@@ -97,7 +104,7 @@ class Supervisor:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a supervisor outlives whatever its tasks raise
-                if _is_stopping():  # its clean-up failed: what was stopped must not start again
+                if asyncio.current_task() in self._stopping:  # its clean-up failed
                     self._count(name)
                     log.error("task %s failed while it ended: %s", name, describe(error))
                     return
@@ -119,11 +126,6 @@ class Supervisor:
 
     def _count(self, name: str) -> None:
         self._telemetry.task_failures.labels(name).inc()
-
-
-def _is_stopping() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 @contextmanager

@@ -137,3 +137,26 @@ async def test_the_longest_wait_between_two_tries_is_a_choice():
     assert waits[:2] == [0.5, 1.0]
     assert set(waits[2:]) == {2.0}
     await supervisor.aclose()
+
+
+async def test_a_task_group_that_fails_is_no_stop():
+    """Python 3.11 leaves the parent of a failed group marked as being cancelled."""
+    clock, runs = VirtualClock(), []
+    supervisor = Supervisor(clock, Telemetry())
+
+    async def fail():
+        raise Unavailable("away")
+
+    async def work():
+        runs.append(1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await asyncio.Event().wait()
+        except* Unavailable as gone:
+            raise gone.exceptions[0] from None
+
+    supervisor.start("watcher", work, longest_delay_s=1.0)
+    await clock.advance(5)
+    assert len(runs) > 4
+    await supervisor.aclose()

@@ -237,6 +237,14 @@ class RedisSink:
     async def _send(self, batch: Sequence[Envelope]) -> list[Envelope]:
         """Deliver a batch; those of its events that may not be on Redis, in their order."""
         self._asked_s = self._clock.monotonic()
+        if not self.connected:
+            # A server that begins to accept a password-less client in mid-batch refuses MULTI and takes the commands
+            # that follow one by one: the first events of the batch would come last.
+            error = await self._delivery.probe()
+            if error is not None:
+                self._note_redis(error)
+                self._gave_up = self._closing.is_set()
+                return list(batch)
         outcome = await self._delivery.deliver(batch)
         for event in outcome.delivered:
             self._telemetry.published.labels(event.type).inc()
