@@ -73,6 +73,10 @@ class ConsentGate:
         """Revoke all of one person's permits, as when they leave. Never raises."""
         return self._settle(identity, frozenset(), None)
 
+    def withdraw_all(self) -> dict[str, tuple[Permit, ...]]:
+        """Revoke every permit of the room, by identity. Never raises."""
+        return {identity: self.withdraw(identity).revoked for identity in list(self._permits)}
+
     def _settle(self, identity: str, wanted: frozenset[Modality], reason: str | None) -> ConsentChange:
         held = self._permits.setdefault(identity, {})
         revoked = tuple(held.pop(modality) for modality in sorted(held.keys() - wanted))

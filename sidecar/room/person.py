@@ -205,8 +205,14 @@ class Person:
         self.settle()
 
     def _drop_pipeline(self) -> None:
-        self.prove()
-        self._pipeline = None
+        """Give up the pipeline, which something may have broken; what it had begun to publish still gets an end."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is None:
+            return
+        for modality, permit in self._permits.items():
+            self._proof.record(permit, pipeline.take_tally(modality))
+        with contained("forget", self._room.telemetry):
+            self._events.episodes(pipeline.close(EndReason.EVIDENCE_LOST, self._room.media_time_s()))
 
     def _have_pipeline(self) -> None:
         """Make the pipeline where one is needed; where that fails, the next tick tries again."""

@@ -120,11 +120,11 @@ class RoomSession:
     def _end_all(self) -> None:
         """Revoke everybody's permits before anything else, then forget the people one by one."""
         persons, self._persons = self._persons, {}
-        revoked = {identity: self._gate.withdraw(identity).revoked for identity in persons}
+        revoked = self._gate.withdraw_all()
         self._waiting.clear()
         for identity, person in persons.items():
             with contained("person_end", self._telemetry):
-                person.end(revoked[identity], EndReason.DETACHED)
+                person.end(revoked.get(identity, ()), EndReason.DETACHED)
 
     def _take(self, event: CallEvent) -> None:
         match event:

@@ -32,7 +32,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A media file that nobody asked to read, as a transport stream, which play lists take."""
+    """Another media file, as a transport stream, which play lists take."""
     write_recording(tmp_path / "secret.mp4", 1.0)
     with av.open(str(tmp_path / "secret.mp4")) as source, av.open(str(tmp_path / "secret.ts"), "w") as target:
         copied = target.add_stream_from_template(source.streams.video[0])

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.consent.audit import verify
 from sidecar.dispatch.observation import LEASE_LOST
-from sidecar.types import CallEnded, Modality, ParticipantKind, TrackChanged, TranscriptOffered
+from sidecar.types import CallEnded, EpisodeKind, Modality, ParticipantKind, TrackChanged, TranscriptOffered
 from tests.fakes.call import FakeCall, FakeTap
 from tests.fakes.clock import settle
 from tests.fakes.stages import FakeStage, FakeStages
@@ -209,3 +209,28 @@ async def test_failing_tasks_of_the_room_are_known(tmp_path):
         await settle()
         await room.feed(1)
         assert room.session.failing == {"tap-voice": "ValueError"}
+
+
+async def test_an_episode_ends_although_the_reading_fails(tmp_path, monkeypatch):
+    async with running(tmp_path) as room:
+        room.call.emit(TrackChanged(CAMERA))
+        room.consent("face")
+        await room.feed(2)
+        with monkeypatch.context() as patch:
+            patch.setattr("sidecar.temporal.episodes._levels", lambda _: {EpisodeKind.CONFUSION: 0.9})
+            await room.feed(6)
+            assert room.sink.data("episode")[0]["phase"] == "start"
+            patch.setattr("sidecar.pipeline.granular", lambda _: 1 / 0)
+            await room.feed(2)
+        last = room.sink.data("episode")[-1]
+        assert (last["phase"], last["end_reason"]) == ("end", "evidence_lost")
+
+
+async def test_a_permit_without_a_person_ends_with_the_room(tmp_path, monkeypatch):
+    async with running(tmp_path) as room:
+        monkeypatch.setattr("sidecar.room.session.Person", lambda *_: 1 / 0)
+        room.consent("face")
+        await settle()
+        permit = room.session._gate.permit("anna", Modality.FACE)
+        assert permit.live
+    assert not permit.live
